@@ -1,0 +1,1 @@
+"""Reading data sets, making training examples and grouping images; no MXNet here."""

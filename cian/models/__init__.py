@@ -1,0 +1,1 @@
+"""Networks as Gluon HybridBlocks, and the checkpoints they are read from and written to."""
