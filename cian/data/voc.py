@@ -1,0 +1,164 @@
+"""A data set in the layout of Pascal VOC: paths, lists of ids, image tags and a fingerprint.
+
+    root/JPEGImages/ID.jpg, Annotations/ID.xml, SegmentationClassAug/ID.png (or SegmentationClass),
+    ImageSets/Segmentation/LIST.txt, and classes.txt where the classes are not those of VOC
+"""
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+from cian.data import tags
+
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
+MAX_CLASSES = 255  # label images hold indices 0..254; 255 is "ignore"
+MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")  # the first that exists is used
+SAMPLE_BYTES = 4096  # of the middle and the end of each image, for the fingerprint
+
+
+def open_dataset(root):
+    """The data set in folder `root` as VOCDataset; classes from root/classes.txt, else VOC's 21.
+
+    Raises FileNotFoundError where root is no folder or has no JPEGImages, ValueError where classes.txt is wrong.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such data set folder")
+    if not (root / "JPEGImages").is_dir():
+        found = ", ".join(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
+        raise FileNotFoundError(f"{root}: expected a data set in VOC layout with a folder JPEGImages, found {found}")
+    path = root / "classes.txt"
+    return VOCDataset(root, read_classes(path) if path.is_file() else VOC_CLASSES)
+
+
+def read_classes(path):
+    """Class names of a text file, one a line, background first, as a tuple; ValueError names what is wrong."""
+    names = [name for _, name in _lines(path)]
+    if len(names) < 2 or names[0] != "background":
+        raise ValueError(f"{path}: expected 'background' and at least one class, one a line, found {names[:3]}")
+    if len(names) > MAX_CLASSES:
+        raise ValueError(f"{path}: {len(names)} classes, expected at most {MAX_CLASSES} (255 means 'ignore')")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path}: class names must differ, found more than once: {', '.join(twice)}")
+    return tuple(names)
+
+
+@dataclass(frozen=True)
+class VOCDataset:
+    """A folder in VOC layout and the names of its K classes, background first."""
+
+    root: Path
+    classes: Tuple[str, ...] = VOC_CLASSES
+
+    def image_path(self, image_id):
+        """Path of the JPEG of an id."""
+        return self.root / "JPEGImages" / f"{image_id}.jpg"
+
+    def annotation_path(self, image_id):
+        """Path of the annotation XML of an id."""
+        return self.root / "Annotations" / f"{image_id}.xml"
+
+    @property
+    def mask_folder(self):
+        """SegmentationClassAug, or SegmentationClass where only that folder exists."""
+        folders = [self.root / name for name in MASK_FOLDERS]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+    def mask_path(self, image_id):
+        """Path of the ground-truth PNG of an id, in `mask_folder`."""
+        return self.mask_folder / f"{image_id}.png"
+
+    def list_path(self, name):
+        """Path of a list: ImageSets/Segmentation/NAME.txt, or `name` itself where it is the path of a text file.
+
+        Raises FileNotFoundError, which names the lists there are.
+        """
+        folder = self.root / "ImageSets" / "Segmentation"
+        path = folder / f"{name}.txt"
+        if path.is_file():
+            return path
+        if Path(name).is_file():
+            return Path(name)
+        found = ", ".join(sorted(entry.stem for entry in folder.glob("*.txt"))) or "none"
+        raise FileNotFoundError(f"list '{name}': neither {path} nor a file of that name exists; lists there: {found}")
+
+    def read_ids(self, name):
+        """The ids of a list, in its order: `name` is that of a list in ImageSets/Segmentation or a text file's path.
+
+        Raises FileNotFoundError for no such list, ValueError for an empty list, an id twice, or a line that is no id.
+        """
+        return read_id_file(self.list_path(name))
+
+    def read_tags(self, ids, source=None):
+        """The image tags: {id: sorted tuple of class indices 1..K-1}, in the order of `ids`.
+
+        source: None for the annotation XML (`difficult` objects are left out unless all of the image's are), or the
+        path of a .npy (the cls_labels.npy of the field) or a .csv (`id,cat,person`, values 0 and 1).
+        Raises FileNotFoundError, or ValueError that names file and id: unknown class, unknown id, image without tags.
+        """
+        if source is None:
+            return {name: tags.read_xml(self.annotation_path(name), self.classes) for name in ids}
+        return tags.read_table(source, ids, self.classes)
+
+    def fingerprint(self, ids):
+        """SHA-256 (hex) that tells whether two runs saw the same data, wherever it lies on the disk.
+
+        Covers the class names, the ids in their order, and for each id: all bytes of the annotation and of the mask
+        (or that there is none), of the image its size and SAMPLE_BYTES each from its middle and its end. It does not
+        cover the remaining bytes of the images, nor file dates. Raises FileNotFoundError for a missing image.
+        """
+        total = hashlib.sha256()
+        _add(total, "\n".join(self.classes).encode("utf-8"))
+        folder = self.mask_folder  # looked up once: this loop runs over 10,000 ids
+        for image_id in ids:
+            _add(total, str(image_id).encode("utf-8"))
+            image = self.image_path(image_id)
+            if not image.is_file():
+                raise FileNotFoundError(f"{image}: no such image file")
+            _add(total, _sample(image))
+            for path in (self.annotation_path(image_id), folder / f"{image_id}.png"):
+                _add(total, path.read_bytes() if path.is_file() else None)
+        return total.hexdigest()
+
+
+def read_id_file(path):
+    """The ids of a text file, one a line, in its order; FileNotFoundError or ValueError name file, line and id."""
+    seen = {}
+    for number, line in _lines(path):
+        if any(character.isspace() or character in "/\\" for character in line):
+            raise ValueError(f"{path}, line {number}: expected one image id, found '{line}'")
+        if line in seen:
+            raise ValueError(f"{path}, line {number}: id '{line}' was in line {seen[line]} already")
+        seen[line] = number
+    if not seen:
+        raise ValueError(f"{path}: the list is empty, expected one image id a line")
+    return list(seen)
+
+
+def _lines(path):
+    """(line number from 1, stripped text) of the lines of a UTF-8 text file that are not blank."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such text file")
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a UTF-8 text file ({error})") from None
+    numbered = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    return [(number, line) for number, line in numbered if line]
+
+
+def _add(total, data):
+    """Add one field, length first, so that no two lists of fields give the same bytes; None is not an empty field."""
+    total.update(b"none" if data is None else b"%d:" % len(data) + data)
+
+
+def _sample(path):
+    size = path.stat().st_size
+    with open(str(path), "rb") as handle:
+        handle.seek(size // 2)
+        middle = handle.read(SAMPLE_BYTES)
+        handle.seek(max(size - SAMPLE_BYTES, 0))
+        return b"%d:" % size + middle + handle.read(SAMPLE_BYTES)
