@@ -1,0 +1,112 @@
+"""Compare predicted label images with the truth: IoU, precision and recall per class, and their mean IoU."""
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cian.data.voc import VOC_CLASSES
+from cian.files import write_json
+from cian.metrics import evaluate_folder
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--predictions", type=Path, required=True, help="folder with ID.png, class indices")
+    parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
+    parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line")
+    parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
+    parser.add_argument("--class-names", type=Path, help="text file of all class names, background first; "
+                        "if not given, classes.txt beside the ground-truth folder, or else VOC's 21")
+    parser.add_argument("--seeds", action="store_true", help="255 in a prediction means unassigned: allowed and counted")
+    parser.add_argument("--workers", type=int, help="processes; all processors if not given")
+    parser.add_argument("--json", type=Path, help="also write the scores, as fractions, to this file")
+    return parser.parse_args(argv)
+
+
+def read_lines(path):
+    """Non-empty lines of a text file, stripped; a file without any is a ValueError that names it."""
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in lines if line]
+    if not lines:
+        raise ValueError(f"{path}: expected one entry a line, found none")
+    return lines
+
+
+def class_names(file, ground_truth):
+    """All class names: of `file`, else of classes.txt beside the ground truth, else VOC's."""
+    beside = Path(ground_truth).resolve().parent / "classes.txt"
+    if file is None and not beside.is_file():
+        return tuple(VOC_CLASSES)
+    return tuple(read_lines(file or beside))
+
+
+def as_json(scores, chosen, seeds):
+    """Scores as plain fractions and counts; null where a class has nothing to divide by."""
+    def by_class(values):
+        return {scores.classes[i]: _plain(values[i]) for i in scores.indices(chosen)}
+
+    result = {"images": scores.images, "miou": _plain(scores.mean_iou(chosen)), "iou": by_class(scores.iou),
+              "precision": by_class(scores.precision), "recall": by_class(scores.recall),
+              "counts": {"truth": by_class(scores.truth), "predicted": by_class(scores.predicted),
+                         "right": by_class(scores.right)},
+              "left_out_of_mean": scores.absent(chosen)}
+    if seeds:
+        result["coverage"] = by_class(scores.coverage)
+        result["counts"]["unassigned"] = by_class(scores.unassigned)
+        result["totals"] = {name: {key: _plain(value) for key, value in part.items()}
+                            for name, part in scores.totals().items()}
+    return result
+
+
+def _plain(value):
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    return None if np.isnan(value) else float(value)
+
+
+def as_table(scores, chosen, seeds):
+    """The scores in per cent as text, one class a line."""
+    columns = [("IoU", scores.iou), ("precision", scores.precision), ("recall", scores.recall)]
+    if seeds:
+        columns.append(("coverage", scores.coverage))
+    indices = scores.indices(chosen)
+    width = max(len(scores.classes[i]) for i in indices)
+    width = max(width, len("foreground"))
+    lines = ["class".ljust(width) + "".join(name.rjust(11) for name, _ in columns)]
+    for i in indices:
+        lines.append(scores.classes[i].ljust(width) + "".join(_percent(values[i]) for _, values in columns))
+    lines.append("mean IoU".ljust(width) + _percent(scores.mean_iou(chosen)))
+    if seeds:
+        for name, part in scores.totals().items():
+            lines.append(name.ljust(width) + _percent(float("nan"))
+                         + "".join(_percent(part[key]) for key in ("precision", "recall", "coverage")))
+        lines.append(f"{scores.unassigned.sum()} of {scores.truth.sum()} pixels unassigned")
+    absent = scores.absent(chosen)
+    if absent:
+        lines.append("left out of the mean, in neither truth nor prediction: " + ", ".join(absent))
+    return "\n".join(lines)
+
+
+def _percent(value):
+    return ("-" if np.isnan(value) else f"{100 * value:.2f}").rjust(11)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
+    try:
+        ids, names = read_lines(args.list), class_names(args.class_names, args.ground_truth)
+        with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
+            scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, bar.update, args.seeds)
+        table, result = as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
+        if args.json:
+            write_json(args.json, result)
+    except (OSError, ValueError) as error:
+        sys.exit(f"evaluate: {error}")
+    print(f"{scores.images} images, values in per cent\n{table}")
+
+
+if __name__ == "__main__":
+    main()
