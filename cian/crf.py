@@ -56,7 +56,7 @@ def _mean_field(image, logits, iterations, settings):
     crf.setUnaryEnergy(np.ascontiguousarray(-logits.reshape(classes, -1)))  # (K, H, W) -> (K, H*W)
     crf.addPairwiseGaussian(sxy=settings.gaussian_sxy, compat=settings.gaussian_compat)
     crf.addPairwiseBilateral(sxy=settings.bilateral_sxy, srgb=settings.bilateral_srgb,
-                             rgbim=np.ascontiguousarray(image), compat=settings.bilateral_compat)
+                             rgbim=np.require(image, requirements="CW"), compat=settings.bilateral_compat)
     return np.array(crf.inference(iterations)).reshape(classes, height, width)
 
 
