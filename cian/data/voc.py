@@ -99,9 +99,14 @@ class VOCDataset:
         path of a .npy (the cls_labels.npy of the field) or a .csv (`id,cat,person`, values 0 and 1).
         Raises FileNotFoundError, or ValueError that names file and id: unknown class, unknown id, image without tags.
         """
+        read = self.tag_reader(source)
+        return {image_id: read(image_id) for image_id in ids}
+
+    def tag_reader(self, source=None):
+        """A function from one id to its tags; arguments, results and errors as of `read_tags`."""
         if source is None:
-            return {name: tags.read_xml(self.annotation_path(name), self.classes) for name in ids}
-        return tags.read_table(source, ids, self.classes)
+            return lambda image_id: tags.read_xml(self.annotation_path(image_id), self.classes)
+        return tags.open_table(source, self.classes)
 
     def fingerprint(self, ids):
         """SHA-256 (hex) that tells whether two runs saw the same data, wherever it lies on the disk.
