@@ -1,4 +1,4 @@
-"""Work on many files in processes: results in order, errors passed on, an optional progress bar."""
+"""Work on many files in processes: results in order, errors passed on, progress reported."""
 import cv2
 import joblib
 
@@ -8,24 +8,30 @@ def processors():
     return joblib.cpu_count()
 
 
-def map_parallel(function, items, jobs=None, progress=None):
-    """Yield function(item) for each of `items`, in order, computed in `jobs` processes (None = all processors).
+def map_parallel(function, items, workers=None, progress=None):
+    """Yield function(item) for each of `items`, in order, computed in `workers` processes (None = all processors).
 
-    function and items must be picklable; with jobs=1 all happens in this process. progress: a callable such as
-    functools.partial(tqdm.tqdm, unit="image") that is given the results and total=. Raises ValueError for jobs < 1,
-    and what `function` raises.
+    function and items must be picklable; with one worker all happens in this process. progress: called with the
+    number of items just done, such as the `update` of a tqdm bar. Raises ValueError for fewer than one worker, and
+    what `function` raises.
     """
     items = list(items)
-    jobs = processors() if jobs is None else jobs
-    if jobs < 1:
-        raise ValueError(f"jobs: expected at least 1, found {jobs}")
-    jobs = min(jobs, max(len(items), 1))
-    if jobs == 1:
+    workers = processors() if workers is None else workers
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, found {workers}")
+    if min(workers, len(items)) <= 1:
         results = map(function, items)
     else:
         calls = (joblib.delayed(_without_threads)(function, item) for item in items)
-        results = joblib.Parallel(n_jobs=jobs, return_as="generator")(calls)
-    return results if progress is None else progress(results, total=len(items))
+        results = joblib.Parallel(n_jobs=min(workers, len(items)), return_as="generator")(calls)
+    return _report(results, progress)
+
+
+def _report(results, progress):
+    for result in results:
+        if progress is not None:
+            progress(1)
+        yield result
 
 
 def _without_threads(function, item):

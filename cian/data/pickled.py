@@ -74,6 +74,8 @@ class _DType(_StandIn):
         self.order = state[1]
 
     def numeric(self):
+        if not (isinstance(self.code, str) and isinstance(self.order, str)):
+            raise ValueError(f"type {self.code!r} with byte order {self.order!r}, expected text")
         dtype = np.dtype(self.code if self.order == "|" else self.order + self.code)
         if dtype.kind not in "biuf":
             raise ValueError(f"values of type {dtype}, expected numbers")
@@ -114,14 +116,15 @@ class _Scalar(_StandIn):
         return isinstance(other, _Scalar) and self.value == other.value
 
 
+_ALLOWED = {("numpy", "ndarray"): _Subtype, ("numpy", "dtype"): _DType, ("_codecs", "encode"): _Encode}
+_ALLOWED.update({(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")})
+_ALLOWED.update({(f"numpy.{core}.multiarray", "scalar"): _Scalar for core in ("core", "_core")})
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Knows the names that arrays of numbers are made of, in files of NumPy 1 and 2, and refuses every other."""
 
-    allowed = {("numpy", "ndarray"): _Subtype, ("numpy", "dtype"): _DType, ("_codecs", "encode"): _Encode}
-    allowed.update({(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")})
-    allowed.update({(f"numpy.{core}.multiarray", "scalar"): _Scalar for core in ("core", "_core")})
-
     def find_class(self, module, name):
-        if (module, name) not in self.allowed:
+        if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it refers to '{module}.{name}', which arrays of numbers do not need")
-        return self.allowed[module, name]
+        return _ALLOWED[module, name]

@@ -4,8 +4,8 @@ Every error names the file and, where there is one, the image: what was found an
 """
 import csv
 import io
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
