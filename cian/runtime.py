@@ -12,9 +12,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+import joblib
 import numpy as np
-
-from cian.threads import use_all_processors
 
 # What mxnet-cu112 links against, in loading order: distribution and its version in requirements.txt, folder, libraries.
 CUDA_LIBRARIES = (
@@ -38,6 +37,14 @@ def add_numpy_aliases():
                               ("complex", complex), ("str", str)):
         if name not in np.__dict__:  # a look-up by attribute would warn on numpy 1.20-1.23
             setattr(np, name, python_type)
+
+
+def use_all_processors():
+    """Set OMP_NUM_THREADS to all processors this process may use, unless the user has set it.
+
+    MXNet alone would take half of them. OpenMP reads the variable when MXNet loads its library.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(joblib.cpu_count()))  # affinity mask and container quota count
 
 
 def installed_version(distribution):
