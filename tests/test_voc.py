@@ -1,0 +1,127 @@
+"""VOC layout: paths, classes, lists of ids, fingerprint; on drawn files and on the real lists."""
+import shutil
+
+import numpy as np
+import pytest
+from voc_trees import write_dataset
+
+from cian.data.voc import VOC_CLASSES, VOCDataset, open_dataset
+from cian.files import write_text
+
+LABEL = np.array([[0, 8, 8], [255, 15, 0]])  # cat, person
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_dataset(tmp_path / "data", {"train_aug": {"a_1": LABEL, "b_2": LABEL}, "val": {"c_3": LABEL}})
+
+
+def test_classes_are_those_of_voc_in_their_order():
+    assert len(VOC_CLASSES) == 21
+    assert [VOC_CLASSES.index(name) for name in ("background", "aeroplane", "cat", "person", "tvmonitor")] \
+        == [0, 1, 8, 15, 20]
+
+
+def test_paths_and_lists(root):
+    data = open_dataset(root)
+    assert data == VOCDataset(root, VOC_CLASSES)
+    assert data.read_ids("train_aug") == ["a_1", "b_2"]
+    assert data.read_ids(str(root / "ImageSets/Segmentation/val.txt")) == ["c_3"]
+    assert data.image_path("a_1") == root / "JPEGImages/a_1.jpg"
+    assert data.annotation_path("a_1") == root / "Annotations/a_1.xml"
+    assert data.mask_path("a_1") == root / "SegmentationClassAug/a_1.png"
+
+
+def test_masks_come_from_the_plain_folder_only_where_there_is_no_augmented_one(root):
+    (root / "SegmentationClass").mkdir()
+    assert open_dataset(root).mask_path("a_1").parent.name == "SegmentationClassAug"
+    shutil.rmtree(str(root / "SegmentationClassAug"))
+    assert open_dataset(root).mask_path("a_1") == root / "SegmentationClass/a_1.png"
+
+
+def test_own_classes(root):
+    write_text(root / "classes.txt", "background\nowl\n\nbee\n")
+    assert open_dataset(root).classes == ("background", "owl", "bee")
+
+
+@pytest.mark.parametrize("text, message", [
+    ("owl\nbee\n", r"classes.txt: expected 'background'.*\['owl', 'bee'\]"),
+    ("background\n", "classes.txt: expected 'background' and at least one class"),
+    ("background\nowl\nbee\nowl\n", "more than once: owl"),
+    ("background\n" + "".join(f"c{i}\n" for i in range(255)), "256 classes, expected at most 255"),
+])
+def test_wrong_classes(root, text, message):
+    write_text(root / "classes.txt", text)
+    with pytest.raises(ValueError, match=message):
+        open_dataset(root)
+
+
+def test_missing_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such data set folder"):
+        open_dataset(tmp_path / "nowhere")
+    (tmp_path / "VOC2012").mkdir()
+    with pytest.raises(FileNotFoundError, match="expected .* JPEGImages, found VOC2012"):
+        open_dataset(tmp_path)
+
+
+def test_missing_list_names_the_ones_there_are(root):
+    with pytest.raises(FileNotFoundError, match="list 'test': .*lists there: train_aug, val"):
+        open_dataset(root).read_ids("test")
+
+
+@pytest.mark.parametrize("text, message", [
+    (b"", "the list is empty"),
+    (b"\n  \n", "the list is empty"),
+    (b"a_1\nb_2\n\na_1\n", "line 4: id 'a_1' was in line 1 already"),
+    (b"a_1\n/JPEGImages/b_2.jpg\n", "line 2: expected one image id, found '/JPEGImages/b_2.jpg'"),
+    (b"a_1 1\n", "line 1: expected one image id, found 'a_1 1'"),
+    (b"\xff\xd8\xff", "not a UTF-8 text file"),
+])
+def test_wrong_lists(root, text, message):
+    path = root / "ImageSets/Segmentation/odd.txt"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match="odd.txt.*" + message):
+        open_dataset(root).read_ids("odd")
+
+
+def test_list_with_windows_line_ends_and_byte_order_mark(root):
+    path = root / "ImageSets/Segmentation/odd.txt"
+    path.write_bytes(b"\xef\xbb\xbfa_1\r\nb_2\r\n")
+    assert open_dataset(root).read_ids("odd") == ["a_1", "b_2"]
+
+
+def test_fingerprint_is_the_same_for_a_copy(root, tmp_path):
+    shutil.copytree(str(root), str(tmp_path / "copy"))
+    ids = ["a_1", "b_2"]
+    assert open_dataset(root).fingerprint(ids) == open_dataset(tmp_path / "copy").fingerprint(ids)
+    assert len(open_dataset(root).fingerprint(ids)) == 64
+
+
+def test_fingerprint_sees_every_kind_of_change(root):
+    def fingerprint(ids=("a_1", "b_2")):
+        return open_dataset(root).fingerprint(ids)
+
+    seen = [fingerprint(), fingerprint(("b_2", "a_1")), fingerprint(("a_1",))]
+    for path in ("JPEGImages/b_2.jpg", "Annotations/b_2.xml", "SegmentationClassAug/b_2.png"):
+        data = bytearray((root / path).read_bytes())
+        data[-1] ^= 1
+        (root / path).write_bytes(data)
+        seen.append(fingerprint())
+    (root / "Annotations/a_1.xml").write_bytes(b"")
+    seen.append(fingerprint())
+    (root / "Annotations/a_1.xml").unlink()
+    seen.append(fingerprint())
+    write_text(root / "classes.txt", "background\nowl\n")
+    seen.append(fingerprint())
+    assert len(set(seen)) == len(seen)
+
+
+def test_fingerprint_names_a_missing_image(root):
+    with pytest.raises(FileNotFoundError, match="z_9.jpg: no such image file"):
+        open_dataset(root).fingerprint(["z_9"])
+
+
+def test_real_lists(shared):
+    data = open_dataset(shared / "data/VOC2012-animals")
+    assert [len(data.read_ids(name)) for name in ("train_aug", "val")] == [1000, 300]
+    assert len(data.read_ids(str(shared / "data/lists/train_aug.txt"))) == 10582
