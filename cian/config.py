@@ -1,0 +1,182 @@
+"""Settings as frozen dataclasses with presets; the command lines of the tools are made from them.
+
+`voc12` is the published configuration and the default. `animals` (real VOC images of five animals and persons) and `scenes`
+(generated images) are for machines without a GPU; how their values were chosen stands in the README.
+"""
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Tuple
+
+PRESETS = ("voc12", "animals", "scenes")
+
+
+def setting(default, text, choices=None):
+    """A dataclass field with its help text and, where limited, the allowed values."""
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base: presets by name, and types checked when made."""
+
+    presets = {}
+
+    def __post_init__(self):
+        for item in dataclasses.fields(self):
+            check_type(item, getattr(self, item.name))
+
+    @classmethod
+    def preset(cls, name="voc12", **changes):
+        """The settings of a preset, changed; ValueError lists the presets or the names there are."""
+        if name not in PRESETS:
+            raise ValueError(f"preset: {name!r}, expected one of {', '.join(PRESETS)}")
+        known = [item.name for item in dataclasses.fields(cls)]
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise ValueError(f"settings: unknown {', '.join(unknown)}, expected some of {', '.join(known)}")
+        return cls(**{**cls.presets.get(name, {}), **changes})
+
+
+@dataclass(frozen=True)
+class Training(Settings):
+    """What classifier and segmentation training share."""
+
+    backbone: str = setting("resnet101", "network that makes the features")
+    batchnorm: str = setting("frozen", "backbone batch normalisation: frozen on global statistics, or trained", ("frozen", "trained"))
+    freeze: str = setting("", "comma-separated prefixes of parameters that are not trained, such as conv0,fire2")
+    crop: int = setting(321, "side of the square training crops, pixels")
+    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
+    batch: int = setting(16, "images in an update, over all devices and workers")
+    epochs: int = setting(20, "passes over the training list")
+    optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
+    lr: float = setting(5e-4, "learning rate at the start")
+    fast_lr_mult: float = setting(10.0, "factor on the learning rate of the new layers (affinity, fc1, classifier)")
+    momentum: float = setting(0.9, "momentum of sgd")
+    weight_decay: float = setting(5e-4, "L2 decay of weights and gammas; biases and betas have none")
+    schedule: str = setting("epoch", "poly decay stepped per epoch, as published, or per iteration", ("epoch", "iteration"))
+    power: float = setting(0.9, "power of the poly decay")
+    seed: int = setting(0, "seed of everything random")
+
+
+@dataclass(frozen=True)
+class Segmentation(Training):
+    """Training of the CIAN network (paper, "Implementation Details" and the published code)."""
+
+    affinity: bool = setting(True, "the affinity block; without it the plain DeepLab-LargeFOV of Table 1")
+    similarity: str = setting("dot", "affinity of two pixels", ("dot", "cosine"))
+    merge: str = setting("max", "how the messages of several references are combined (Eq. 5)", ("max", "avg"))
+    merge_self: bool = setting(True, "the image's own message takes part in the merging")
+    group_size: int = setting(2, "images in a group: the query and its references")
+    grouping: str = setting("common", "groups with a common class, or random ones (Table 3)", ("common", "random"))
+    losses: str = setting("ce+cp", "baseline: CE(self); ce: and CE(cross); ce+cp: and both completion terms (Table 2)",
+                          ("baseline", "ce", "ce+cp"))
+    class_set: str = setting("seeds", "classes that completion may use: those of the seed crop, or the image tags", ("seeds", "tags"))
+    pad_label: int = setting(0, "label of padding: 0 background, as published, or 255 ignored", (0, 255))
+    round: int = setting(1, "1 starts from a pretrained backbone with a zeroed bn_out gamma; 2 goes on from round one's end", (1, 2))
+
+    presets = {
+        "voc12": {},
+        "animals": dict(backbone="squeezenet1.1", crop=193, batch=8, epochs=8, optimizer="adam", lr=1e-4),
+        "scenes": dict(backbone="resnet18", crop=129, batch=8, epochs=8, optimizer="adam", lr=2e-4),
+    }
+
+
+@dataclass(frozen=True)
+class Classifier(Training):
+    """Training of the classifier behind the seeds (paper, "Initial Seeds"; what it leaves open is chosen here)."""
+
+    backbone: str = setting("vgg16", "network that makes the features")
+    epochs: int = setting(15, "passes over the training list")
+    lr: float = setting(1e-3, "learning rate at the start")
+
+    presets = {
+        "voc12": {},
+        "animals": dict(backbone="squeezenet1.1", crop=257, batch=8, epochs=8, optimizer="adam", lr=1e-4),
+        "scenes": dict(backbone="resnet18", batchnorm="trained", crop=129, batch=16, epochs=12, optimizer="adam", lr=5e-4,
+                       fast_lr_mult=1.0),
+    }
+
+
+@dataclass(frozen=True)
+class Seeding(Settings):
+    """From classifier to seeds (paper, "Initial Seeds")."""
+
+    cam_scales: Tuple[float, ...] = setting((0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added")
+    cam_threshold: float = setting(0.3, "foreground where the class activation is at least this")
+    saliency: str = setting("", "method of the embedded saliency; empty: the default of cian.saliency")
+    saliency_threshold: float = setting(-1.0, "background where saliency is at most this; below 0: the method's own "
+                                              "(0.06 for DRFI maps in the paper)")
+
+    presets = {"voc12": {}, "animals": {}, "scenes": dict(cam_scales=(1.0, 1.5))}
+
+
+@dataclass(frozen=True)
+class Inference(Settings):
+    """Multi-scale prediction and dense CRF (published code, FIDELITY rows 22-25)."""
+
+    test_size: int = setting(513, "images are padded to this square, pixels; larger ones to their own size")
+    scales: Tuple[float, ...] = setting((0.75, 1.0, 1.25), "scales whose logits are averaged, with their maximum; 1 is needed")
+    flip: bool = setting(True, "average with the mirrored image")
+    crf_iterations: int = setting(5, "mean-field iterations of the CRF; 0 leaves it out")
+    crf: str = setting("exact", "exact: all classes; pruned: those that cannot win left out, faster", ("exact", "pruned"))
+
+    presets = {"voc12": {}, "animals": dict(crf="pruned"), "scenes": dict(test_size=161, crf="pruned")}
+
+
+def add_arguments(parser, cls):
+    """Add --preset and an option for every field of a settings class; --help shows the published default."""
+    group = parser.add_argument_group(f"settings ({cls.__name__.lower()})", "defaults are those of the preset voc12")
+    for item in dataclasses.fields(cls):
+        choices = item.metadata["choices"]
+        group.add_argument("--" + item.name.replace("_", "-"), default=None, type=parser_of(item), choices=choices,
+                           metavar=None if choices else item.name.split("_")[-1].upper(),
+                           help=f"{item.metadata['help']} (default: {show(item.default)})")
+
+
+def from_arguments(args, cls):
+    """The settings of parsed arguments: those given, over the preset `args.preset`."""
+    given = {item.name: getattr(args, item.name) for item in dataclasses.fields(cls)}
+    return cls.preset(args.preset, **{name: value for name, value in given.items() if value is not None})
+
+
+def parser_of(item):
+    """Function from a command-line word to the value of a field."""
+    if typing.get_origin(item.type) is tuple:
+        return numbers
+    return yes_or_no if item.type is bool else item.type
+
+
+def numbers(text):
+    """`0.5,1` -> (0.5, 1.0)."""
+    return tuple(float(word) for word in text.split(","))
+
+
+def yes_or_no(text):
+    """`yes` -> True, `no` -> False; ValueError otherwise."""
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
+
+
+def show(value):
+    """A default as it would be typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value if value != "" else "none"
+
+
+def check_type(item, value):
+    """TypeError or ValueError unless `value` has the type, and is among the choices, of a dataclass field."""
+    expected = item.type
+    if typing.get_origin(expected) is tuple:
+        good = isinstance(value, tuple) and value and all(type(v) in (int, float) for v in value)
+    elif expected is float:
+        good = type(value) in (int, float)
+    else:
+        good = type(value) is expected
+    if not good:
+        raise TypeError(f"{item.name}: {value!r}, expected {getattr(expected, '__name__', expected)}")
+    choices = item.metadata["choices"]
+    if choices and value not in choices:
+        raise ValueError(f"{item.name}: {value!r}, expected one of {', '.join(map(str, choices))}")

@@ -1,0 +1,53 @@
+"""Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12)."""
+from collections import deque
+
+
+def common_class_groups(order, tags, size):
+    """Disjoint groups of `size` images with a common class, walking `order` (ids); yields tuples of ids.
+
+    A group starts with the next image; each further member is the next one that shares a class with every member so far.
+    Images passed over wait in front of those not reached yet. The tail that completes no group is dropped, as published.
+    tags: id -> its classes.
+    """
+    fresh = iter(order)
+    waiting = deque()
+    classes = {image: frozenset(tags[image]) for image in order}
+
+    def following():
+        return waiting.popleft() if waiting else next(fresh, None)
+
+    while True:
+        members, passed = [], []
+        while len(members) < size:
+            image = following()
+            if image is None:
+                return
+            if all(classes[image] & classes[member] for member in members):
+                members.append(image)
+            else:
+                passed.append(image)
+        waiting.extend(passed)  # behind those that still wait
+        yield tuple(members)
+
+
+def random_groups(order, tags, size):
+    """Consecutive groups of `size` images of `order` (ids), whatever their classes; the incomplete tail is dropped."""
+    for start in range(0, len(order) - size + 1, size):
+        yield tuple(order[start:start + size])
+
+
+GROUPINGS = {"common": common_class_groups, "random": random_groups}
+
+
+def batches_of_groups(order, tags, group_size, batch, grouping="common"):
+    """List of batches, each a list of batch / group_size groups (tuples of ids); an incomplete last batch is dropped.
+
+    ValueError: unknown grouping, or `batch` not a multiple of the group size.
+    """
+    if grouping not in GROUPINGS:
+        raise ValueError(f"grouping: {grouping!r}, expected one of {', '.join(GROUPINGS)}")
+    if batch % group_size:
+        raise ValueError(f"batch: {batch} images, expected a multiple of the group size {group_size}")
+    groups = list(GROUPINGS[grouping](order, tags, group_size))
+    count = batch // group_size
+    return [groups[start:start + count] for start in range(0, len(groups) - count + 1, count)]

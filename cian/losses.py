@@ -1,0 +1,64 @@
+"""Training losses as native operators (CIAN paper, Eq. 6-9), equal in value and gradient to the published ones.
+
+Every loss is a mean over the pixels that count in the whole batch of a device (FIDELITY row 15). The published gradients are
+those of this mean times the device's number of images; the training loop applies that factor.
+"""
+from cian.runtime import mx
+
+PIXELS_AT_LEAST = 1e-5  # the published bound on the number of pixels, against division by zero (FIDELITY row 17)
+TERMS = ("ce_self", "ce_cross", "cp_self", "cp_cross")  # the four terms of Eq. 9
+CLASS_SETS = ("seeds", "tags")
+
+
+def one_hot(F, label, classes):
+    """Labels (N, h, w) -> (N, K, h, w); a label outside 0..K-1, such as 255, becomes all zeros."""
+    return F.transpose(F.one_hot(label, depth=classes), axes=(0, 3, 1, 2))
+
+
+def cross_entropy(F, logits, target):
+    """Mean over the pixels of a one-hot-or-zero target (N, K, h, w) of -log softmax(logits), result (1,) (Eq. 6 and 8)."""
+    total = -F.sum(F.log_softmax(logits, axis=1) * target)  # softmax over classes
+    return total / F.maximum(F.sum(target), F.ones((1,)) * PIXELS_AT_LEAST)
+
+
+def completion_target(F, logits, allowed, classes):
+    """Eq. 7: arg max of logits (N, K, h, w) as one-hot, zero where that class is not `allowed` (N, K, 1, 1); no gradient."""
+    best = F.argmax(F.stop_gradient(logits), axis=1)  # (N, h, w)
+    return F.broadcast_mul(one_hot(F, best, classes), allowed)
+
+
+class CIANLoss(mx.gluon.HybridBlock):
+    """Eq. 9: the chosen terms, each (1,), in the order of `terms`; their sum is the training loss.
+
+    class_set: where the completion (Eq. 7) takes an image's classes from. "seeds", as published: the values present in its
+    label crop, so background only if seeded. "tags", as in the paper: its image tags, and background.
+    Called with self logits and cross logits (N, K, h, w), label (N, h, w) of class indices, tags (N, K) of zeros and ones.
+    """
+
+    def __init__(self, classes, terms=TERMS, class_set="seeds"):
+        super().__init__(prefix="")
+        unknown = [term for term in terms if term not in TERMS]
+        if unknown or not terms:
+            raise ValueError(f"terms: {', '.join(unknown) or 'none'}, expected some of {', '.join(TERMS)}")
+        if class_set not in CLASS_SETS:
+            raise ValueError(f"class_set: {class_set!r}, expected one of {', '.join(CLASS_SETS)}")
+        self._classes, self.terms, self._class_set = classes, tuple(terms), class_set
+
+    def hybrid_forward(self, F, self_logits, cross_logits, label, tags):
+        seeded = one_hot(F, label, self._classes)
+        if self._class_set == "seeds":
+            allowed = F.max(seeded, axis=(2, 3), keepdims=True)  # (N, K, 1, 1)
+        else:
+            allowed = F.reshape(tags, (0, 0, 1, 1))
+        completed = completion_target(F, cross_logits, allowed, self._classes)
+        logits = {"self": self_logits, "cross": cross_logits}
+        target = {"ce": seeded, "cp": completed}
+        return [cross_entropy(F, logits[term[3:]], target[term[:2]]) for term in self.terms]
+
+
+class TagLoss(mx.gluon.HybridBlock):
+    """Multi-label sigmoid loss: mean over images and classes of the binary cross entropy, logits and tags (N, C) -> (1,)."""
+
+    def hybrid_forward(self, F, logits, tags):
+        loss = F.relu(logits) - logits * tags + F.Activation(-F.abs(logits), act_type="softrelu")  # stable log(1 + e^-|x|)
+        return F.reshape(F.mean(loss), (1,))

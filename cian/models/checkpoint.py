@@ -1,0 +1,88 @@
+"""Checkpoints: .params files with the published code's names, `arg:` and `aux:` prefixed, read strictly.
+
+A file written here loads in the published code and the other way round.
+"""
+import logging
+
+import numpy as np
+
+from cian.files import replacing
+from cian.runtime import mx
+
+log = logging.getLogger(__name__)
+
+#: parameters that an ImageNet network cannot bring: they may be initialised (Normal 0.01, paper "Reproducibility")
+NEW_BY_DESIGN = ("conv_embed_q_", "conv_embed_k_", "conv_embed_v_", "conv_out_", "bn_out_", "fc1_", "classifier_")
+#: the published code raises the learning rate of these (FIDELITY row 1)
+FAST = NEW_BY_DESIGN
+
+
+def read_params(path):
+    """Read a .params file: {name: float32 NDArray on the CPU}, without the `arg:` and `aux:` prefixes.
+
+    FileNotFoundError or ValueError name the file; ValueError for a file that MXNet cannot read, or without names.
+    """
+    path = str(path)
+    with open(path, "rb") as file:  # FileNotFoundError names the path; MXNet's own message would not
+        if len(file.read(8)) < 8:
+            raise ValueError(f"{path}: not a .params file (shorter than 8 bytes)")
+    try:
+        loaded = mx.nd.load(path)
+    except mx.MXNetError as error:
+        raise ValueError(f"{path}: not a complete .params file ({str(error).strip().splitlines()[-1]})") from None
+    if not isinstance(loaded, dict) or not loaded:
+        raise ValueError(f"{path}: holds no named parameters")
+    return {name.split(":", 1)[-1]: value.astype("float32") for name, value in loaded.items()}
+
+
+def named_arrays(net):
+    """{`arg:NAME` or `aux:NAME`: NDArray on the CPU} of a network, averaged over its devices."""
+    mx.nd.waitall()  # batch normalisation writes its running statistics in the backward pass, unseen by a reader
+    arrays = {}
+    for name, parameter in net.collect_params().items():
+        kind = "aux" if name.endswith(("_moving_mean", "_moving_var")) else "arg"
+        copies = [data.asnumpy() for data in parameter.list_data()]
+        arrays[f"{kind}:{name}"] = mx.nd.array(copies[0] if len(copies) == 1 else sum(copies) / len(copies))
+    return arrays
+
+
+def save_checkpoint(path, net):
+    """Write every parameter of `net` to `path` (.params), whole or not at all."""
+    with replacing(path) as temporary:
+        mx.nd.save(str(temporary), named_arrays(net))
+
+
+def load_parameters(net, arrays, source, allow_missing=()):
+    """Set the parameters of an initialised `net` from {name: array}; `source` stands in messages.
+
+    allow_missing: name prefixes that may be missing (they keep their initial values, which is logged), or True for any.
+    Missing, extra and misshapen parameters are all named in one ValueError.
+    """
+    parameters = net.collect_params()
+    missing = sorted(set(parameters) - set(arrays))
+    forgiven = [name for name in missing if allow_missing is True or name.startswith(tuple(allow_missing or ("\0",)))]
+    faults = [f"missing {name} {parameters[name].shape}" for name in missing if name not in forgiven]
+    faults += [f"unexpected {name} {arrays[name].shape}" for name in sorted(set(arrays) - set(parameters))]
+    faults += [f"{name} has shape {tuple(arrays[name].shape)}, expected {parameters[name].shape}" for name in
+               sorted(set(arrays) & set(parameters)) if tuple(arrays[name].shape) != tuple(parameters[name].shape)]
+    if faults:
+        shown = "; ".join(faults[:12]) + (f"; and {len(faults) - 12} more" if len(faults) > 12 else "")
+        raise ValueError(f"{source}: does not fit the network: {shown}")
+    for name, value in arrays.items():
+        if not np.isfinite(float(value.sum().asscalar())):
+            raise ValueError(f"{source}: {name} holds NaN or infinite values")
+        parameters[name].set_data(value)
+    if forgiven:
+        log.info("%s: initialised %s", source, ", ".join(forgiven))
+
+
+def load_checkpoint(net, path):
+    """Load a checkpoint of exactly this network; see load_parameters."""
+    load_parameters(net, read_params(path), str(path))
+
+
+def saved_classes(arrays, source):
+    """Number of classes of a segmentation checkpoint, from its `fc1_weight`; ValueError names the source."""
+    if "fc1_weight" not in arrays or arrays["fc1_weight"].ndim != 4:
+        raise ValueError(f"{source}: not a segmentation checkpoint (no fc1_weight of shape (classes, C, 3, 3))")
+    return arrays["fc1_weight"].shape[0]

@@ -1,0 +1,63 @@
+"""What the two trainings minimise: CIAN's four terms over groups, and the classifier's multi-label loss."""
+import numpy as np
+
+from cian.losses import TERMS, CIANLoss, TagLoss
+from cian.models.cam import CAM
+from cian.models.cian import CIAN, GroupCIAN
+from cian.runtime import mx
+
+#: setting `losses` -> terms of Eq. 9 (the rows of Table 2)
+LOSSES = {"baseline": TERMS[:1], "ce": TERMS[:2], "ce+cp": TERMS}
+
+
+class SegmentationObjective:
+    """CIAN's loss of groups: batches are images (P, G, 3, S, S), labels (P, G, s, s), tags (P, G, K).
+
+    `net` is the single-image network. The baseline needs no cross logits, so it runs `net` alone.
+    """
+
+    def __init__(self, settings, classes, devices):
+        s = settings
+        if not s.affinity and s.losses != "baseline":
+            raise ValueError(f"losses: {s.losses!r} needs the affinity block; with affinity no, use losses baseline")
+        self.net = CIAN(s.backbone, classes, s.affinity, s.similarity, frozen_bn=s.batchnorm == "frozen")
+        self.group = None if s.losses == "baseline" else GroupCIAN(self.net, s.group_size, s.merge, s.merge_self)
+        self.loss = CIANLoss(classes, LOSSES[s.losses], s.class_set)
+        mx.random.seed(s.seed)
+        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=devices)
+        for block in (self.net, self.loss) + (() if self.group is None else (self.group,)):
+            block.hybridize()
+
+    def __call__(self, batch, device):
+        images, labels, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        labels, tags = labels.reshape((-3, -2)), tags.reshape((-3, -2))  # (P, G, ...) -> (P G, ...)
+        if self.group is None:
+            own = cross = self.net(images.reshape((-3, -2)))
+        else:
+            own, cross = (logits.reshape((-3, -2)) for logits in self.group(images))
+        losses = self.loss(own, cross, labels, tags)
+        return dict(zip(self.loss.terms, losses if isinstance(losses, (list, tuple)) else [losses]))
+
+
+class ClassifierObjective:
+    """The classifier's loss: batches are images (N, 3, S, S) and tags (N, C), background not among the classes."""
+
+    def __init__(self, settings, classes, devices):
+        self.net = CAM(settings.backbone, classes, frozen_bn=settings.batchnorm == "frozen")
+        self.loss = TagLoss(prefix="")
+        mx.random.seed(settings.seed)
+        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=devices)
+        self.net.hybridize()
+        self.loss.hybridize()
+
+    def __call__(self, batch, device):
+        images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        return {"tags": self.loss(self.net(images), tags)}
+
+
+def multi_hot(ids, tags, classes):
+    """Tags {id: class indices} of some images as float32 (N, classes)."""
+    hot = np.zeros((len(ids), classes), np.float32)
+    for row, image_id in enumerate(ids):
+        hot[row, list(tags[image_id])] = 1
+    return hot
