@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Make .venv in the repository with pinned dependencies and this package; nothing to do (well under a second) when it is
+# current. Called by experiments/quickstart.sh and tests/run.sh; then use .venv/bin/python.
+#   PYTHON=/path/to/python3   the interpreter to use (3.8 to 3.12), otherwise the first suitable one on PATH
+#   CIAN_SET=cpu|gpu          overrules the choice between requirements-cpu.txt and requirements.txt
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+venv="$root/.venv"
+cd "$root"
+unset PYTHONPATH PYTHONHOME # what they hold would count as installed
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_USER=0
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null || true; }
+
+suitable() { [[ "$(version_of "$1")" =~ ^3\.(8|9|10|11|12)\. ]]; }
+
+# Set `python` to the interpreter: $PYTHON, else that of a .venv already made, else the first suitable one on PATH.
+find_python() {
+    local candidate found=""
+    if [[ -n "${PYTHON:-}" ]]; then
+        suitable "$PYTHON" && python="$PYTHON" && return
+        found="$(version_of "$PYTHON")"
+        say "PYTHON=$PYTHON is ${found:-not a Python that runs}; Python 3.8 to 3.12 is needed: set PYTHON to one"
+        exit 1
+    fi
+    for candidate in "$venv/bin/python" python3 python3.11 python3.10 python3.12 python3.9 python3.8; do
+        suitable "$candidate" && python="$candidate" && return
+        [[ "$candidate" != python3 ]] || found="$(version_of python3)"
+    done
+    say "Python 3.8 to 3.12 is needed, python3 is ${found:-not there}: install one" \
+        "(\`sudo apt-get install python3.11 python3.11-venv python3.11-dev\`, or \`pyenv install 3.11\`)" \
+        "or name one: \`PYTHON=/path/to/python3.11 bash experiments/quickstart.sh\`"
+    exit 1
+}
+
+# Copy pip's output to the log and show where it is: in one changing line on a terminal, else a line for each stage.
+show_progress() {
+    local line text count=0 total
+    total="$(grep -c '^[A-Za-z]' "$1")"
+    while IFS= read -r line; do
+        printf '%s\n' "$line" >>"$log"
+        text=""
+        case "$line" in
+            Collecting* | Processing*) count=$((count + 1)) && text="fetching ($count of about $total) ${line#* }" ;;
+            *Downloading*MB*) text="fetching ($count of about $total) ${line##*/}" ;;
+            "Building wheel"*started | "Building editable"*started | "Installing collected"*) text="${line:0:60}" ;;
+        esac
+        [[ -n "$text" ]] || continue
+        if [[ -t 2 ]]; then
+            printf '\r\033[Ksetup: %s' "${text:0:90}" >&2
+        elif [[ "$text" != fetching* ]]; then
+            say "$text"
+        fi
+    done
+    [[ ! -t 2 ]] || printf '\r\033[K' >&2
+}
+
+find_python
+if command -v flock >/dev/null; then # two scripts started together: the second waits, then finds all done
+    exec 9<"$root"
+    flock 9
+fi
+answer="$("$python" experiments/check_machine.py)" || exit 1
+read -r state requirements stamp <<<"$answer"
+[[ "$state" != ready ]] || exit 0
+
+if [[ -e "$venv" && ! -e "$venv/cian-venv" ]]; then
+    say "$venv was not made by this script; remove or rename it: \`mv \"$venv\" \"$venv.old\"\`"
+    exit 1
+fi
+python="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" # not the .venv that is now remade
+say "installing $requirements into $venv (a few minutes)"
+mkdir -p "$venv"
+: >"$venv/cian-venv"
+"$python" -m venv --clear "$venv"
+: >"$venv/cian-venv"
+log="$venv/install.log"
+: >"$log"
+# One step for all, so that nothing may change a pinned version; the same pins hold for what pip builds with. The path is
+# relative because pip splits these variables at spaces.
+export PIP_CONSTRAINT="$requirements" PIP_BUILD_CONSTRAINT="$requirements"
+if ! "$venv/bin/python" -m pip install --no-input --progress-bar off --no-warn-script-location \
+    -r "$requirements" -e . 2>&1 9<&- | show_progress "$requirements"; then
+    say "pip failed; its last words, and all of them in $log:"
+    grep -v 'WARNING: Location' "$log" | tail -n 15 >&2
+    exit 1
+fi
+if ! "$venv/bin/python" -c 'from cian.runtime import mx' >>"$log" 2>&1; then
+    say "installed, but MXNet cannot be imported; log in $log:"
+    tail -n 3 "$log" >&2
+    exit 1
+fi
+printf '%s\n' "$stamp" >"$venv/cian-stamp.part"
+mv "$venv/cian-stamp.part" "$venv/cian-stamp"
+say "done; $venv/bin/python tools/doctor.py tells what is there"

@@ -1,0 +1,49 @@
+"""Packaging. Dependencies come from requirements.txt (GPU) and requirements-cpu.txt (CPU), which pin every version.
+
+`pip install -e .[cpu,dev]` or `pip install -e .[gpu,dev]`; `bash experiments/setup.sh` chooses and installs by itself.
+"""
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_requirements(name):
+    """The requirements of a file as {heading: [line, ...]}; a comment line after an empty line is a heading."""
+    sections, heading, previous = {"": []}, "", "start"
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            if not previous:
+                heading = line.lstrip("# ")
+                sections[heading] = []
+        elif line.strip():
+            sections[heading].append(line.strip())
+        previous = line.strip()
+    return sections
+
+
+def collect(sections, start):
+    """All lines of the sections whose heading starts with `start`."""
+    return [line for heading, lines in sections.items() if heading.startswith(start) for line in lines]
+
+
+CPU, GPU = read_requirements("requirements-cpu.txt"), read_requirements("requirements.txt")
+
+setup(
+    name="cian",
+    version="0.1.0",
+    description="Cross-Image Affinity Net for weakly supervised semantic segmentation, in MXNet/Gluon",
+    license="MIT",
+    python_requires=">=3.8,<3.13",
+    packages=find_packages(include=["cian", "cian.*"]),
+    install_requires=[line for heading, lines in CPU.items() for line in lines
+                      if heading and not heading.startswith(("Tests", "What builds"))],
+    extras_require={
+        "cpu": CPU[""],
+        "gpu": GPU[""],
+        "dev": collect(CPU, "Tests"),
+        # tools/export.py --onnx; newer versions do not work with mx.onnx, and these have no wheels for Python 3.12
+        "onnx": ["onnx==1.14.1", "onnxruntime==1.16.3", "protobuf==4.25.6"],
+    },
+)
