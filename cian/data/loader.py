@@ -17,9 +17,10 @@ import numpy as np
 from loky import ProcessPoolExecutor
 
 from cian.data.groups import batches_of_groups
-from cian.data.images import read_image, read_label
+from cian.data.images import read_image
 from cian.data.transforms import feature_size, random_crop, shrink_label
 from cian.data.voc import VOCDataset
+from cian.seeds import read_seed
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,12 @@ class Examples:
     def make(self, image_id, key):
         """One example: image uint8 (3, S, S) RGB and label uint8 (s, s) or None; `key` seeds its randomness.
 
-        ValueError names both files when image and label differ in size, or the label holds unknown classes.
+        ValueError names the label file when it differs from the image in size, or holds unknown classes.
         """
         image = read_image(self.dataset.image_path(image_id))
         label = None
         if self.labels is not None:
-            path = Path(self.labels) / f"{image_id}.png"
-            label = read_label(path)
-            if label.shape != image.shape[:2]:
-                raise ValueError(f"{path}: {label.shape[1]}x{label.shape[0]} pixels, but {self.dataset.image_path(image_id)} "
-                                 f"has {image.shape[1]}x{image.shape[0]}")
-            values = np.unique(label)
-            unknown = values[(values >= len(self.dataset.classes)) & (values != 255)]
-            if unknown.size:
-                raise ValueError(f"{path}: class index {unknown[0]}, expected 0..{len(self.dataset.classes) - 1} or 255")
+            label = read_seed(Path(self.labels) / f"{image_id}.png", image.shape[:2], len(self.dataset.classes))
         image, label = random_crop(image, label, self.crop, np.random.default_rng(key), self.scales, self.pad_label)
         if label is not None:
             label = shrink_label(label, feature_size(self.crop))
