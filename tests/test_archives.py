@@ -79,5 +79,6 @@ def test_a_failed_download_says_how_to_go_on(tmp_path, error):
     def fail(url, **options):
         raise error
 
-    with pytest.raises(ConnectionError, match=f"somewhere/data.tgz cannot be downloaded: {error}\n.*put it at .*data.tgz"):
+    message = f"somewhere/data.tgz cannot be downloaded: {error}\n.*put it at .*data.tgz"
+    with pytest.raises(ConnectionError, match=message):
         download_archive(ARCHIVE, tmp_path, fail)

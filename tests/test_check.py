@@ -14,7 +14,7 @@ IDS = ["a", "b", "c", "d"]
 
 @pytest.fixture
 def root(tmp_path):
-    return write_dataset(tmp_path / "data", {"val": {name: LABEL for name in IDS}})
+    return write_dataset(tmp_path / "data", {"val": dict.fromkeys(IDS, LABEL)})
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -30,8 +30,8 @@ def test_voc12(tool, tmp_path, voc, sbd, capsys):  # noqa: F811
     assert tool.main(["check", "--data", str(tmp_path / "out"), "--list", "train_aug", "--workers", "1"]) == 1
     faults = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fault: ")]
     assert len(faults) == 5 and all("expected at least one <object>" in fault for fault in faults)  # empty annotations
-    with pytest.raises(SystemExit, match="prepare_data: train_aug: expected 10582 ids, found 5"):
-        tool.main(arguments)
+    assert tool.main(arguments) == 2
+    assert "prepare_data: train_aug: expected 10582 ids, found 5" in capsys.readouterr().err
 
 
 def test_voc12_needs_its_sources(tool, capsys):
@@ -58,8 +58,8 @@ def test_check(tool, tmp_path, capsys):
     assert out.count("fault: ") == 2 and "a.png" in out and "b.jpg" in out and "2 images of val: 2 faults" in out
     assert tool.main(arguments + ["--masks", "none"]) == 1
     assert "1 faults" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="prepare_data: list 'test': .*lists there: val"):
-        tool.main(["check", "--data", str(root), "--list", "test"])
+    assert tool.main(["check", "--data", str(root), "--list", "test"]) == 2
+    assert "lists there: val" in capsys.readouterr().err
 
 
 def test_check_of_the_real_validation_list(tool, shared, capsys):
@@ -70,7 +70,8 @@ def test_check_of_the_real_validation_list(tool, shared, capsys):
 
 def test_scenes_pass_their_own_check(tool, tmp_path, capsys):
     root = tmp_path / "scenes"
-    assert tool.main(["scenes", "--output", str(root), "--train", "4", "--val", "3", "--size", "64", "--seed", "1"]) == 0
+    arguments = ["scenes", "--output", str(root), "--train", "4", "--val", "3", "--size", "64", "--seed", "1"]
+    assert tool.main(arguments) == 0
     for name, number in (("train_aug", 4), ("val", 3)):
         assert tool.main(["check", "--data", str(root), "--list", name, "--workers", "1"]) == 0
         assert f"{number} images of {name}: 0 faults" in capsys.readouterr().out

@@ -139,6 +139,7 @@ def test_an_interrupted_build_is_continued(tmp_path, voc, sbd):
     assert sorted(path.stem for path in partial.iterdir()) == TRAIN_AUG[:4]
     before = {path.name: path.stat().st_mtime_ns for path in partial.iterdir()}
     (sbd / "cls/2008_000007.mat").write_bytes(good)
+    (partial / ".2008_000007-x1.png").write_bytes(b"")  # as a killed run leaves
     build(make_plan(voc, sbd, count=5), workers=1)
     after = {path.name: path.stat().st_mtime_ns for path in (voc / "SegmentationClassAug").iterdir()}
     assert len(after) == 7

@@ -92,7 +92,8 @@ def check_list(args):
         print(f"fault: {fault}")
     for note in notes[:args.notes]:
         print(f"note: {note}")
-    print(f"{len(ids)} images of {args.list}: {len(faults)} faults; {len(notes)} with tags other than the mask's classes")
+    print(f"{len(ids)} images of {args.list}: {len(faults)} faults; "
+          f"{len(notes)} with tags other than the mask's classes")
     return 1 if faults else 0
 
 
@@ -105,11 +106,16 @@ def make_scenes(args):
 
 
 def main(argv=None):
+    """Run one command; returns its exit status: 0 done, 1 faults found, 2 an error, 130 interrupted."""
     args = parse_args(argv)
     try:
         return args.run(args)
     except (OSError, ValueError) as error:
-        sys.exit(f"prepare_data: {error}")
+        sys.stderr.write(f"\nprepare_data: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nprepare_data: interrupted; run the same command again to go on\n")
+        return 130
 
 
 if __name__ == "__main__":

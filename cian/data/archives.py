@@ -58,7 +58,8 @@ def unpack(path, folder, archive, progress=None):
         raise ValueError(f"{path}: cannot be unpacked ({error})") from None
     absent = [name for name in archive.wanted if not (partial / name).exists()]
     if absent:
-        raise ValueError(f"{path}: expected {', '.join(archive.wanted)} below {archive.top}, found no {', '.join(absent)}")
+        raise ValueError(f"{path}: expected {', '.join(archive.wanted)} below {archive.top}, "
+                         f"found no {', '.join(absent)}")
     os.replace(str(partial), str(Path(folder) / archive.top))
     return Path(folder) / archive.top
 

@@ -66,8 +66,8 @@ def derive_train_aug(sbd_train, sbd_val, voc_train, voc_val):
 def check_ids(ids, count=None, expected=None):
     """Raise ValueError unless there are `count` ids, and unless they are those of the list `expected`; None = any."""
     if count is not None and len(ids) != count:
-        raise ValueError(f"train_aug: expected {count} ids, found {len(ids)}: the lists of VOC or SBD are not the usual "
-                         "ones")
+        raise ValueError(f"train_aug: expected {count} ids, found {len(ids)}: "
+                         "the lists of VOC or SBD are not the usual ones")
     if expected is not None and set(ids) != set(expected):
         missing, extra = sorted(set(expected) - set(ids)), sorted(set(ids) - set(expected))
         raise ValueError(f"train_aug differs from the expected list: {len(missing)} ids missing {missing[:5]}, "
@@ -107,6 +107,8 @@ def build(plan, workers=None, progress=None):
     if absent:
         raise ValueError(f"{folder}: expected {len(items)} masks, {len(absent)} are not there: {absent[:5]}")
     if folder == partial:
+        for left in partial.glob(".*.png"):  # temporary files of a run that was killed
+            left.unlink()
         os.replace(str(partial), str(complete))
     write_text(plan.output / LISTS / "train_aug.txt", "".join(f"{name}\n" for name in plan.train_aug))
 
@@ -125,8 +127,8 @@ def _find_sources(ids, voc, sbd):
     have_mat = {path.stem for path in (sbd / "cls").glob("*.mat")}
     missing = sorted(set(ids) - have_png - have_mat)
     if missing:
-        raise FileNotFoundError(f"{len(missing)} of {len(ids)} images have a mask neither in {voc / 'SegmentationClass'} "
-                                f"nor in {sbd / 'cls'}: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}")
+        raise FileNotFoundError(f"{len(missing)} of {len(ids)} images have a mask neither in "
+                                f"{voc / 'SegmentationClass'} nor in {sbd / 'cls'}: {', '.join(missing[:5])}")
     return {name: voc / "SegmentationClass" / f"{name}.png" if name in have_png else sbd / "cls" / f"{name}.mat"
             for name in ids}
 
