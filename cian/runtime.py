@@ -4,30 +4,16 @@ Everything that needs MXNet says `from cian.runtime import mx`. Importing this m
 aliases, the libraries and the threads must be in place before MXNet is loaded, and never change afterwards.
 With DMLC_ROLE=server or scheduler (tools/launch.py) the import of MXNet serves until the workers are done, then exits.
 """
-import ctypes
-import importlib.util
 import os
 import platform
 import re
-from importlib import metadata
-from pathlib import Path
+import sys
 
 import joblib
 import numpy as np
 
-# What mxnet-cu112 links against, in loading order: distribution and its version in requirements.txt, folder, libraries.
-CUDA_LIBRARIES = (
-    ("nvidia-cuda-runtime-cu11", "11.8.89", "cuda_runtime", ("libcudart.so.11.0",)),
-    ("nvidia-cuda-nvrtc-cu11", "11.8.89", "cuda_nvrtc", ("libnvrtc.so.11.2",)),
-    ("nvidia-nvtx-cu11", "11.8.86", "nvtx", ("libnvToolsExt.so.1",)),
-    ("nvidia-cublas-cu11", "11.11.3.6", "cublas", ("libcublasLt.so.11", "libcublas.so.11")),
-    ("nvidia-cufft-cu11", "10.9.0.58", "cufft", ("libcufft.so.10",)),
-    ("nvidia-curand-cu11", "10.3.0.86", "curand", ("libcurand.so.10",)),
-    ("nvidia-cusparse-cu11", "11.7.5.86", "cusparse", ("libcusparse.so.11",)),
-    ("nvidia-cusolver-cu11", "11.4.1.48", "cusolver", ("libcusolver.so.11",)),
-    ("nvidia-nccl-cu11", "2.21.5", "nccl", ("libnccl.so.2",)),
-    ("nvidia-cudnn-cu11", "8.9.6.50", "cudnn", ("libcudnn.so.8",)),
-)
+from cian.cuda import installed_version, load_cuda_libraries
+
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
 
 
@@ -47,48 +33,30 @@ def use_all_processors():
     os.environ.setdefault("OMP_NUM_THREADS", str(joblib.cpu_count()))  # affinity mask and container quota count
 
 
-def installed_version(distribution):
-    """Version of an installed distribution, None when it is not there."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def end_worker(status):
+    """End a failed worker of a distributed training (DMLC_ROLE=worker) at once; in any other process do nothing.
 
-
-def find_cuda_library(folder, library):
-    """Path of `library` in the wheels' nvidia/`folder`/lib, None when no wheel holds it."""
-    spec = importlib.util.find_spec("nvidia")  # a namespace package: one folder a place where wheels were installed
-    for root in (spec.submodule_search_locations if spec else ()):
-        path = Path(root) / folder / "lib" / library
-        if path.is_file():
-            return path
-    return None
-
-
-def load_cuda_libraries():
-    """Load the driver and the CUDA 11 libraries for mxnet-cu112: from the wheels, else as the system finds them.
-
-    ImportError names the library that is missing and the command that mends it.
+    Otherwise MXNet waits at exit for the other workers, which wait for this one, and tools/launch.py never hears of it.
+    Call it with the exit status wherever a tool ends on an error; an uncaught exception does so by itself.
     """
-    try:
-        ctypes.CDLL("libcuda.so.1", mode=ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        raise ImportError(f"mxnet-cu112 is installed, but the NVIDIA driver's libcuda.so.1 cannot be loaded ({error}): "
-                          "install the driver, or run `bash experiments/setup.sh`, which chooses the CPU set") from None
-    for distribution, version, folder, libraries in CUDA_LIBRARIES:
-        for library in libraries:
-            path = find_cuda_library(folder, library)
-            try:
-                ctypes.CDLL(str(path or library), mode=ctypes.RTLD_GLOBAL)
-            except OSError as error:
-                raise ImportError(f"mxnet-cu112 needs {library}, which cannot be loaded ({error}): "
-                                  f"pip install --no-deps {distribution}=={version}") from None
+    if os.environ.get("DMLC_ROLE") == "worker":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _end_on_exception(*exception):
+    sys.__excepthook__(*exception)
+    end_worker(1)
 
 
 add_numpy_aliases()
 use_all_processors()
 if installed_version("mxnet-cu112"):
     load_cuda_libraries()
+
+if os.environ.get("DMLC_ROLE") == "worker":
+    sys.excepthook = _end_on_exception
 
 import mxnet as mx  # noqa: E402
 
