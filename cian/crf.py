@@ -3,6 +3,9 @@
 Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NIPS 2011; the
 kernels' defaults are those of the published CIAN code (FIDELITY.md row 24), as is the unary: the negated logits.
 """
+import functools
+import importlib
+import logging
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,7 +14,8 @@ from pydensecrf.densecrf import DenseCRF2D
 
 COARSE = 8  # the classes are chosen at 1/8 of the resolution, that of the network's own output
 NEAR = 0.2  # probability at that resolution from which a class may win
-LANES = 4  # floats in one of pydensecrf's vector instructions: 4 classes cost what 1 does
+LANES = 4  # floats in one vector instruction: 4 classes cost what 1 does
+NATIVE_CLASSES = 8  # what native/mean_field.cpp is compiled for
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,15 @@ def _pruned(image, logits, iterations, settings):
     rest = top + np.log(sum(np.exp(logits[k] - top) for k in others))
     weights = np.append(np.ones(len(kept)), share).astype(np.float32)
     merged = np.concatenate([logits[kept], rest[None]])  # (k + 1, H, W)
-    return kept, _mean_field(image, merged, iterations, settings, weights)[:-1]
+    run = _native_mean_field if len(merged) <= NATIVE_CLASSES and native() else _mean_field
+    return kept, run(image, merged, iterations, settings, weights)[:-1]
 
 
 def survivors(probability):
     """Indices, int (k,), of the classes worth keeping, given the CRF's probabilities (K, h, w) at low resolution.
 
     These are the classes that come near winning anywhere, and then the next most probable ones until, with `rest`, the
-    lanes of pydensecrf's vector instructions are full: those cost nothing.
+    lanes of the vector instructions are full: those cost nothing.
     """
     highest = probability.reshape(len(probability), -1).max(axis=1)
     needed = np.count_nonzero(highest >= NEAR) + 1
@@ -115,6 +120,26 @@ def _mean_field(image, logits, iterations, settings, weights=None):
     crf.addPairwiseBilateral(sxy=settings.bilateral_sxy, srgb=settings.bilateral_srgb,
                              rgbim=np.require(image, requirements="CW"), compat=bilateral)
     return np.array(crf.inference(iterations)).reshape(classes, height, width)
+
+
+@functools.lru_cache(maxsize=None)
+def native():
+    """The compiled module `cian._mean_field` (native/mean_field.cpp, built by setup.py), or None, which is logged once."""
+    try:
+        return importlib.import_module("cian._mean_field")
+    except ImportError as error:
+        logging.getLogger(__name__).warning("cian._mean_field is not built (%s): the pruned CRF uses pydensecrf, which "
+                                            "takes about twice as long; `pip install -e .` builds it", error)
+        return None
+
+
+def _native_mean_field(image, logits, iterations, settings, weights):
+    """As `_mean_field`, up to rounding, for at most NATIVE_CLASSES classes."""
+    result = np.empty(logits.shape, np.float32)
+    native().mean_field(np.ascontiguousarray(image), logits, weights, result, *logits.shape, iterations,
+                        settings.gaussian_sxy, settings.gaussian_compat, settings.bilateral_sxy, settings.bilateral_srgb,
+                        settings.bilateral_compat)
+    return result
 
 
 METHODS = {"exact": _exact, "pruned": _pruned}
