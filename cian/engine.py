@@ -93,6 +93,8 @@ class Fit:
             raise ValueError(f"kvstore: {kvstore!r}, expected one of {', '.join(KVSTORES)}")
         self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
         self.trainer = make_trainer(objective.net, settings, kvstore)
+        self.trainer._init_kvstore()
+        self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
         self.progress = progress
         self._signal = None
 
@@ -169,8 +171,6 @@ class Fit:
                 raise ValueError(f"{self.run.state_path}: lacks {name}")
             parameter.set_data(mx.nd.array(arrays[key]))
         if numbers["updates"]:
-            self.trainer._init_kvstore()
-            self.trainer._init_params()
             restore_optimizer(self.trainer, arrays, numbers["updates"], self.devices)
         self.run.cut_log(numbers["epoch"], numbers["step"])
         log.info("resumed at epoch %d, step %d", numbers["epoch"], numbers["step"])

@@ -32,7 +32,8 @@ class CIANLoss(mx.gluon.HybridBlock):
 
     class_set: where the completion (Eq. 7) takes an image's classes from. "seeds", as published: the values present in its
     label crop, so background only if seeded. "tags", as in the paper: its image tags, and background.
-    Called with self logits and cross logits (N, K, h, w), label (N, h, w) of class indices, tags (N, K) of zeros and ones.
+    Called with self logits (N, K, h, w), label (N, h, w) of class indices and, where a term uses them, cross logits
+    (N, K, h, w) and tags (N, K) of zeros and ones.
     """
 
     def __init__(self, classes, terms=TERMS, class_set="seeds"):
@@ -44,15 +45,17 @@ class CIANLoss(mx.gluon.HybridBlock):
             raise ValueError(f"class_set: {class_set!r}, expected one of {', '.join(CLASS_SETS)}")
         self._classes, self.terms, self._class_set = classes, tuple(terms), class_set
 
-    def hybrid_forward(self, F, self_logits, cross_logits, label, tags):
-        seeded = one_hot(F, label, self._classes)
-        if self._class_set == "seeds":
-            allowed = F.max(seeded, axis=(2, 3), keepdims=True)  # (N, K, 1, 1)
-        else:
-            allowed = F.reshape(tags, (0, 0, 1, 1))
-        completed = completion_target(F, cross_logits, allowed, self._classes)
+        self.needs_tags = class_set == "tags" and any(term.startswith("cp") for term in terms)
+
+    def hybrid_forward(self, F, self_logits, label, cross_logits=None, tags=None):
+        target = {"ce": one_hot(F, label, self._classes)}
+        if any(term.startswith("cp") for term in self.terms):
+            if self._class_set == "seeds":
+                allowed = F.max(target["ce"], axis=(2, 3), keepdims=True)  # (N, K, 1, 1)
+            else:
+                allowed = F.reshape(tags, (0, 0, 1, 1))  # (N, K) -> (N, K, 1, 1)
+            target["cp"] = completion_target(F, cross_logits, allowed, self._classes)
         logits = {"self": self_logits, "cross": cross_logits}
-        target = {"ce": seeded, "cp": completed}
         return [cross_entropy(F, logits[term[3:]], target[term[:2]]) for term in self.terms]
 
 

@@ -32,10 +32,10 @@ class SegmentationObjective:
         images, labels, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
         labels, tags = labels.reshape((-3, -2)), tags.reshape((-3, -2))  # (P, G, ...) -> (P G, ...)
         if self.group is None:
-            own = cross = self.net(images.reshape((-3, -2)))
+            losses = self.loss(self.net(images.reshape((-3, -2))), labels)
         else:
             own, cross = (logits.reshape((-3, -2)) for logits in self.group(images))
-        losses = self.loss(own, cross, labels, tags)
+            losses = self.loss(own, labels, cross, tags) if self.loss.needs_tags else self.loss(own, labels, cross)
         return dict(zip(self.loss.terms, losses if isinstance(losses, (list, tuple)) else [losses]))
 
 
