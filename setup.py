@@ -4,7 +4,7 @@
 """
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 
@@ -37,6 +37,9 @@ setup(
     license="MIT",
     python_requires=">=3.8,<3.13",
     packages=find_packages(include=["cian", "cian.*"]),
+    # Optional: without a compiler that takes it, the pruned CRF uses pydensecrf, slower.
+    ext_modules=[Extension("cian._mean_field", ["cian/native/mean_field.cpp"], depends=["cian/native/permutohedral.h"],
+                           extra_compile_args=["-O3", "-std=c++14"], language="c++", optional=True)],
     install_requires=[line for heading, lines in CPU.items() for line in lines
                       if heading and not heading.startswith(("Tests", "What builds"))],
     extras_require={

@@ -1,7 +1,7 @@
 """What experiments/setup.sh asks before it downloads anything: CPU or GPU set, what is missing, is .venv current.
 
 Runs on the interpreter that is to make .venv, with the standard library alone. Prints one line for the shell,
-`ready|install REQUIREMENTS STAMP`; what a person should know goes to standard error, one line each.
+`ready|build|install REQUIREMENTS STAMP`; what a person should know goes to standard error, one line each.
 Exit status 1: something is missing, and nothing was downloaded.
 """
 import ctypes
@@ -143,10 +143,23 @@ def find_full_disks(requirements):
 
 
 def stamp(requirements):
-    """What .venv was made from, as one word: requirement file, interpreter, place."""
-    content = hashlib.sha256((ROOT / requirements).read_bytes())
-    content.update(repr((requirements, sys.base_prefix, sys.version, str(ROOT))).encode())
-    return content.hexdigest()
+    """What .venv was made from, as one word: requirement file, interpreter and place; after a dot what is compiled."""
+    installed = hashlib.sha256((ROOT / requirements).read_bytes())
+    installed.update(repr((requirements, sys.base_prefix, sys.version, str(ROOT))).encode())
+    built = hashlib.sha256()
+    for path in [ROOT / "setup.py"] + sorted((ROOT / "cian" / "native").glob("*")):
+        built.update(path.read_bytes())
+    return "%s.%s" % (installed.hexdigest(), built.hexdigest())
+
+
+def compare(made, wanted):
+    """What is to be done: "ready", "build" (this package only) or "install" (everything).
+
+    made: the stamp of .venv as text, "" without one; wanted: as from `stamp`.
+    """
+    if made == wanted:
+        return "ready"
+    return "build" if made.split(".")[0] == wanted.split(".")[0] else "install"
 
 
 def main():
@@ -157,8 +170,9 @@ def main():
         print("setup: %s" % error, file=sys.stderr)
         return 1
     wanted, made = stamp(requirements), ROOT / ".venv" / "cian-stamp"
-    if made.is_file() and made.read_text().strip() == wanted:
-        print("ready", requirements, wanted)
+    state = compare(made.read_text().strip() if made.is_file() else "", wanted)
+    if state != "install":
+        print(state, requirements, wanted)
         return 0
     missing = find_missing() + find_full_disks(requirements)
     for line in missing:

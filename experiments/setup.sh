@@ -39,7 +39,7 @@ find_python() {
 # Copy pip's output to the log and show where it is: in one changing line on a terminal, else a line for each stage.
 show_progress() {
     local line text count=0 total
-    total="$(grep -c '^[A-Za-z]' "$1")"
+    total="$(grep -c '^[A-Za-z]' "$requirements")"
     while IFS= read -r line; do
         printf '%s\n' "$line" >>"$log"
         text=""
@@ -67,26 +67,38 @@ answer="$("$python" experiments/check_machine.py)" || exit 1
 read -r state requirements stamp <<<"$answer"
 [[ "$state" != ready ]] || exit 0
 
-if [[ -e "$venv" && ! -e "$venv/cian-venv" ]]; then
-    say "$venv was not made by this script; remove or rename it: \`mv \"$venv\" \"$venv.old\"\`"
-    exit 1
-fi
-python="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" # not the .venv that is now remade
-say "installing $requirements into $venv (a few minutes)"
-mkdir -p "$venv"
-: >"$venv/cian-venv"
-"$python" -m venv --clear "$venv"
-: >"$venv/cian-venv"
 log="$venv/install.log"
-: >"$log"
-# One step for all, so that nothing may change a pinned version; the same pins hold for what pip builds with. The path is
-# relative because pip splits these variables at spaces.
+# The path is relative because pip splits these variables at spaces. They hold for what pip builds with, too.
 export PIP_CONSTRAINT="$requirements" PIP_BUILD_CONSTRAINT="$requirements"
-if ! "$venv/bin/python" -m pip install --no-input --progress-bar off --no-warn-script-location \
-    -r "$requirements" -e . 2>&1 9<&- | show_progress "$requirements"; then
-    say "pip failed; its last words, and all of them in $log:"
-    grep -v 'WARNING: Location' "$log" | tail -n 15 >&2
-    exit 1
+
+# Run pip in .venv with progress and log; on an error show its last words.
+run_pip() {
+    if ! "$venv/bin/python" -m pip install --no-input --progress-bar off --no-warn-script-location "$@" 2>&1 9<&- |
+        show_progress; then
+        say "pip failed; its last words, and all of them in $log:"
+        grep -v 'WARNING: Location' "$log" | tail -n 15 >&2
+        exit 1
+    fi
+}
+
+if [[ "$state" == build ]]; then
+    rm "$venv/cian-stamp"
+    say "the package's compiled part has changed: building it again"
+    : >"$log"
+    run_pip --no-deps -e .
+else
+    if [[ -e "$venv" && ! -e "$venv/cian-venv" ]]; then
+        say "$venv was not made by this script; remove or rename it: \`mv \"$venv\" \"$venv.old\"\`"
+        exit 1
+    fi
+    python="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" # not the .venv that is now remade
+    say "installing $requirements into $venv (a few minutes)"
+    mkdir -p "$venv"
+    : >"$venv/cian-venv"
+    "$python" -m venv --clear "$venv"
+    : >"$venv/cian-venv"
+    : >"$log"
+    run_pip -r "$requirements" -e . # one step for all, so that nothing may change a pinned version
 fi
 if ! "$venv/bin/python" -c 'from cian.runtime import mx' >>"$log" 2>&1; then
     say "installed, but MXNet cannot be imported; log in $log:"
@@ -95,4 +107,4 @@ if ! "$venv/bin/python" -c 'from cian.runtime import mx' >>"$log" 2>&1; then
 fi
 printf '%s\n' "$stamp" >"$venv/cian-stamp.part"
 mv "$venv/cian-stamp.part" "$venv/cian-stamp"
-say "done; $venv/bin/python tools/doctor.py tells what is there"
+say "done; \`.venv/bin/python tools/doctor.py\` tells what is there"
