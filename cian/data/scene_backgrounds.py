@@ -192,15 +192,15 @@ def clutter(rng, unit):
     return (stone, twig, tuft)[choice - 2](rng, radius)
 
 
-def overlap(shape, sketch, centre):
-    """Where a sketch with its centre at pixel (x, y) meets a picture of `shape`: the slices (rows, columns) of both.
+def overlap(shape, side, centre):
+    """Where a square of `side` pixels with its centre at pixel (x, y) meets a picture of `shape`.
 
-    Returns (window of the picture, window of the sketch); they are empty where the two do not meet.
+    Returns (rows, columns) slices of the picture and of the square; they are empty where the two do not meet.
     """
     ours, theirs = [], []
     for middle, length in ((centre[1], shape[0]), (centre[0], shape[1])):
-        start = int(round(float(middle) - sketch.side / 2))
-        first, last = min(max(start, 0), length), min(max(start + sketch.side, 0), length)
+        start = int(np.floor(middle - side / 2))
+        first, last = min(max(start, 0), length), min(max(start + side, 0), length)
         ours.append(slice(first, last))
         theirs.append(slice(first - start, last - start))
     return tuple(ours), tuple(theirs)
@@ -208,9 +208,13 @@ def overlap(shape, sketch, centre):
 
 def place(scene, sketch, centre, shadow=0.45):
     """Lay a sketch with its centre at pixel (x, y) on `scene`, float32 (H, W, 3), in place, with a soft shadow."""
-    ours, theirs = overlap(scene.shape, sketch, centre)
-    move = np.float32([[1, 0, 0.05 * sketch.radius], [0, 1, 0.09 * sketch.radius]])
-    fallen = sketch.blur(cv2.warpAffine(sketch.alpha, move, (sketch.side, sketch.side)), 0.06)[theirs]
-    if fallen.size:
-        ground = scene[ours] * cv2.merge([1 - shadow * fallen] * 3)
-        scene[ours] = mix(ground, sketch.colour[theirs], sketch.alpha[theirs])
+    margin = int(0.3 * sketch.radius)  # the shadow reaches beyond the sketch
+    side = sketch.side + 2 * margin
+    move = np.float32([[1, 0, margin + 0.05 * sketch.radius], [0, 1, margin + 0.09 * sketch.radius]])
+    fallen = sketch.blur(cv2.warpAffine(sketch.alpha, move, (side, side)), 0.06)
+    ours, theirs = overlap(scene.shape, side, centre)
+    if fallen[theirs].size:
+        scene[ours] *= cv2.merge([1 - shadow * fallen[theirs]] * 3)
+    ours, theirs = overlap(scene.shape, sketch.side, centre)
+    if sketch.alpha[theirs].size:
+        scene[ours] = mix(scene[ours], sketch.colour[theirs], sketch.alpha[theirs])

@@ -213,7 +213,7 @@ def _try_places(canvas, owner, part, sketch, full, rng, number, spread):
     areas = full + ([(solid.sum(), distinct.sum())] if number else [])
     for _ in range(40):
         centre = (0.5 + rng.uniform(-spread, spread, 2)) * (width, height)
-        ours, theirs = overlap(owner.shape, sketch, centre)
+        ours, theirs = overlap(owner.shape, sketch.side, centre)
         trial, trial_part = owner.copy(), part.copy()
         trial[ours][solid[theirs]] = number
         trial_part[ours][solid[theirs]] = distinct[theirs][solid[theirs]]
