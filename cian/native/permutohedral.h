@@ -25,36 +25,44 @@ struct Block {
 // Vertex number of each lattice point met so far, by its coordinates packed into 64 bits; open addressing.
 class VertexTable {
  public:
-  VertexTable() : slots_(1 << 15, -1) {}
+  VertexTable() : bits_(16), slots_(size_t(1) << bits_, empty()) {}
 
   int size() const { return static_cast<int>(keys_.size()); }
   uint64_t key(int vertex) const { return keys_[vertex]; }
 
-  int find(uint64_t key) const { return slots_[slot(key)]; }
+  // The vertex of this key, or -1.
+  int find(uint64_t key) const { return slots_[place(key)].vertex; }
 
+  // The vertex of this key, a new one if it has none yet.
   int insert(uint64_t key) {
-    size_t place = slot(key);
-    if (slots_[place] < 0) {
-      slots_[place] = size();
-      keys_.push_back(key);
-      if (2 * keys_.size() > slots_.size()) {
-        slots_.assign(2 * slots_.size(), -1);
-        for (int vertex = 0; vertex < size(); ++vertex) slots_[slot(keys_[vertex])] = vertex;
-        return size() - 1;
-      }
+    const size_t at = place(key);
+    if (slots_[at].vertex >= 0) return slots_[at].vertex;
+    const int vertex = size();
+    slots_[at] = {key, vertex};
+    keys_.push_back(key);
+    if (2 * keys_.size() > slots_.size()) {
+      slots_.assign(size_t(1) << ++bits_, empty());
+      for (int other = 0; other < size(); ++other) slots_[place(keys_[other])] = {keys_[other], other};
     }
-    return slots_[place];
+    return vertex;
   }
 
  private:
-  size_t slot(uint64_t key) const {
-    const size_t mask = slots_.size() - 1;
-    size_t place = (key * 0x9E3779B97F4A7C15ull >> 32) & mask;
-    while (slots_[place] >= 0 && keys_[slots_[place]] != key) place = (place + 1) & mask;
-    return place;
+  struct Slot {
+    uint64_t key;
+    int vertex;
+  };
+
+  static Slot empty() { return {0, -1}; }
+
+  size_t place(uint64_t key) const {
+    size_t at = key * 0x9E3779B97F4A7C15ull >> (64 - bits_);  // the product's highest bits depend on the whole key
+    while (slots_[at].vertex >= 0 && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
+    return at;
   }
 
-  std::vector<int> slots_;
+  int bits_;
+  std::vector<Slot> slots_;
   std::vector<uint64_t> keys_;
 };
 
