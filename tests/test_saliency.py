@@ -49,15 +49,14 @@ def test_barrier_distance_against_oracle():
     random = np.random.RandomState(1)
     values = random.randint(0, 8, (12, 15, 2)).astype(np.float32)
     kept = values.copy()
-    found = barrier.barrier_distance(values, rounds=6)
-    expected = np.stack([exact_barrier_distance(values[..., channel]) for channel in range(2)], axis=-1)
-    assert found.dtype == np.float32 and (found >= expected).all()  # an upper bound
-    assert (found == expected).mean() > 0.85 and (found - expected).mean() < 0.25  # noise is the hardest case
-    smooth = ndimage.gaussian_filter(random.rand(30, 40, 1), (3, 3, 0)) * 100
-    smooth = np.round(smooth).astype(np.float32)
-    assert np.ptp(smooth) > 10
-    found, expected = barrier.barrier_distance(smooth)[..., 0], exact_barrier_distance(smooth[..., 0])
-    assert (found >= expected).all() and (found == expected).mean() > 0.98
+    smooth = np.round(ndimage.gaussian_filter(random.rand(30, 40), 3) * 100).astype(np.float32)
+    for array, share in ((values[..., 0], 0.8), (smooth, 0.9)):  # greedy: noise is the hardest case
+        found = barrier.barrier_distance(array[..., None], rounds=6)[..., 0]
+        expected = exact_barrier_distance(array)
+        assert found.dtype == np.float32 and (found >= expected).all()  # an upper bound
+        assert (found == expected).mean() > share and (found - expected).mean() < 0.25
+    both = barrier.barrier_distance(values)  # the channels do not touch each other
+    np.testing.assert_array_equal(both[..., 1:], barrier.barrier_distance(values[..., 1:]))
     np.testing.assert_array_equal(values, kept)
 
 
@@ -215,14 +214,14 @@ def test_find_maps(tmp_path):
 
 
 def test_background_of_real_images(shared):
-    """Over the first 20 images of val; over all 300 it is 92 % and 44 % (see cian.saliency)."""
+    """Over every fifteenth image of val."""
     root = shared / "data" / "VOC2012-animals"
     claimed = right = background = 0
-    for name in (root / "ImageSets/Segmentation/val.txt").read_text().split()[:20]:
+    for name in (root / "ImageSets/Segmentation/val.txt").read_text().split()[::15]:
         truth = read_label(root / "SegmentationClassAug" / f"{name}.png")
         found = saliency.saliency(read_image(root / "JPEGImages" / f"{name}.jpg"))
         claim = (found <= saliency.METHODS[saliency.DEFAULT].background) & (truth != 255)
         claimed += claim.sum()
         right += (claim & (truth == 0)).sum()
         background += (truth == 0).sum()
-    assert right / claimed > 0.87 and right / background > 0.4
+    assert right / claimed > 0.9 and right / background > 0.4
