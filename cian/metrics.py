@@ -70,9 +70,12 @@ class Scores:
         """Share of a class's true pixels that got any label: float64 (K,)."""
         return _divide(self.truth - self.unassigned, self.truth)
 
-    def mean_iou(self, chosen=None):
-        """Mean IoU over the chosen class names (default all) that occur; NaN if none does."""
-        values = self.iou[self.indices(chosen)]
+    def mean_iou(self, chosen=None, unassigned_wrong=False):
+        """Mean IoU over the chosen class names (default all) that occur; NaN if none does.
+
+        unassigned_wrong: mean of `iou_unassigned_wrong` instead of `iou`.
+        """
+        values = (self.iou_unassigned_wrong if unassigned_wrong else self.iou)[self.indices(chosen)]
         values = values[~np.isnan(values)]
         return float(values.mean()) if len(values) else float("nan")
 
