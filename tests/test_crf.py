@@ -156,7 +156,7 @@ def test_pruned_on_real_images(shared):
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
     dataset = open_dataset(shared / "data" / "VOC2012-animals")
-    result = benchmark.compare_crf(dataset, dataset.read_ids("val")[:12])
+    result = benchmark.compare_crf(dataset, dataset.read_ids("val")[:6])
     assert result["equal"] >= 0.9995
     assert result["ratio"] > 1.2  # far below what is measured on a quiet machine, so that a busy one does not fail
 

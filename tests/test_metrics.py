@@ -131,11 +131,11 @@ def damage_colour(path):
     Image.new("RGB", (11, 28)).save(path)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("side", ["pred", "truth"])
 @pytest.mark.parametrize("damage", [damage_missing, damage_unreadable, damage_shape, damage_colour])
-def test_damaged_file_is_named(folders, damage, side, workers):
+def test_damaged_file_is_named(folders, damage, side):
     root, ids, _, _ = folders
+    workers = 2 if (damage, side) == (damage_shape, "pred") else 1  # once through another process
     damage(root / side / "i19.png")
     with pytest.raises((FileNotFoundError, ValueError), match="i19.png"):
         evaluate_folder(root / "pred", root / "truth", ids, NAMES, workers)

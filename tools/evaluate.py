@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cian.data.voc import VOC_CLASSES
+from cian.data.voc import VOC_CLASSES, read_classes
 from cian.files import write_json
 from cian.metrics import evaluate_folder
 
@@ -25,21 +25,22 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def read_lines(path):
-    """Non-empty lines of a text file, stripped; a file without any is a ValueError that names it."""
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line]
-    if not lines:
-        raise ValueError(f"{path}: expected one entry a line, found none")
-    return lines
+def read_ids(path):
+    """The ids in a text file, one a line; a missing or empty file is an error that names it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such list of ids")
+    ids = path.read_text(encoding="utf-8").split()
+    if not ids:
+        raise ValueError(f"{path}: expected one id a line, found none")
+    return ids
 
 
 def class_names(file, ground_truth):
-    """All class names: of `file`, else of classes.txt beside the ground truth, else VOC's."""
-    beside = Path(ground_truth).resolve().parent / "classes.txt"
+    """All class names, background first: of `file`, else of classes.txt beside the ground truth, else VOC's."""
+    beside = ground_truth.resolve().parent / "classes.txt"
     if file is None and not beside.is_file():
-        return tuple(VOC_CLASSES)
-    return tuple(read_lines(file or beside))
+        return VOC_CLASSES
+    return read_classes(file or beside)
 
 
 def as_json(scores, chosen, seeds):
@@ -53,6 +54,7 @@ def as_json(scores, chosen, seeds):
                          "right": by_class(scores.right)},
               "left_out_of_mean": scores.absent(chosen)}
     if seeds:
+        result["miou_unassigned_wrong"] = _plain(scores.mean_iou(chosen, unassigned_wrong=True))
         result["coverage"] = by_class(scores.coverage)
         result["counts"]["unassigned"] = by_class(scores.unassigned)
         result["totals"] = {name: {key: _plain(value) for key, value in part.items()}
@@ -72,17 +74,20 @@ def as_table(scores, chosen, seeds):
     if seeds:
         columns.append(("coverage", scores.coverage))
     indices = scores.indices(chosen)
-    width = max(len(scores.classes[i]) for i in indices)
-    width = max(width, len("foreground"))
+    width = max([len(scores.classes[i]) for i in indices] + [len("all foreground")])
     lines = ["class".ljust(width) + "".join(name.rjust(11) for name, _ in columns)]
     for i in indices:
         lines.append(scores.classes[i].ljust(width) + "".join(_percent(values[i]) for _, values in columns))
-    lines.append("mean IoU".ljust(width) + _percent(scores.mean_iou(chosen)))
+    counted = len(indices) - len(scores.absent(chosen))
+    lines.append(f"mean of {counted}".ljust(width) + _percent(scores.mean_iou(chosen)))
     if seeds:
+        unassigned, pixels = scores.unassigned.sum(), scores.truth.sum()
+        lines.append("")
         for name, part in scores.totals().items():
-            lines.append(name.ljust(width) + _percent(float("nan"))
+            lines.append(f"all {name}".ljust(width) + " " * 11
                          + "".join(_percent(part[key]) for key in ("precision", "recall", "coverage")))
-        lines.append(f"{scores.unassigned.sum()} of {scores.truth.sum()} pixels unassigned")
+        lines.append(f"unassigned: {unassigned} of {pixels} pixels ({100 * unassigned / max(pixels, 1):.1f} %), left out of "
+                     f"IoU; with them as errors, mean IoU {_percent(scores.mean_iou(chosen, unassigned_wrong=True)).strip()}")
     absent = scores.absent(chosen)
     if absent:
         lines.append("left out of the mean, in neither truth nor prediction: " + ", ".join(absent))
@@ -97,7 +102,7 @@ def main(argv=None):
     args = parse_args(argv)
     chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
     try:
-        ids, names = read_lines(args.list), class_names(args.class_names, args.ground_truth)
+        ids, names = read_ids(args.list), class_names(args.class_names, args.ground_truth)
         with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
             scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, bar.update, args.seeds)
         table, result = as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
