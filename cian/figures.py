@@ -25,15 +25,33 @@ def colour_label(label):
 
 
 def overlay(image, label, opacity=0.6):
-    """Image uint8 (H, W, 3) with the label (H, W) laid over it; background shows the image, 255 the stripes."""
+    """Image uint8 (H, W, 3) under the label (H, W): uint8 (H, W, 3).
+
+    Background shows the image, 255 the stripes; a white line runs along every border between two classes, because some
+    of the VOC colours are as dark as a night shot.
+    """
     image, label = np.asarray(image), np.asarray(label)
     if image.shape != label.shape + (3,):
         raise ValueError(f"label: expected shape {image.shape[:2]} of the image, found {label.shape}")
     weight = np.where(label == 0, 0.0, opacity)[..., None]
-    return _to_bytes(image * (1 - weight) + colour_label(label) * weight)
+    result = _to_bytes(image * (1 - weight) + colour_label(label) * weight)
+    result[_borders(label)] = WHITE
+    return result
 
 
-def heat_map(image, values, opacity=0.55, colours="jet"):
+def _borders(label):
+    """Pixels beside one of another class, bool (H, W); 255 has its stripes and makes no border."""
+    border = np.zeros(label.shape, bool)
+    for axis in (0, 1):
+        first, second = np.moveaxis(label, axis, 0)[:-1], np.moveaxis(label, axis, 0)[1:]
+        differ = (first != second) & (first != IGNORE) & (second != IGNORE)
+        along = np.moveaxis(border, axis, 0)  # a view: writes go to `border`
+        along[:-1] |= differ
+        along[1:] |= differ
+    return border
+
+
+def heat_map(image, values, opacity=0.5, colours="jet"):
     """Image uint8 (H, W, 3) under a map of values in [0, 1], float (H, W), e.g. a CAM or a saliency; uint8 (H, W, 3)."""
     image, values = np.asarray(image), np.asarray(values)
     if image.shape != values.shape + (3,):
@@ -42,6 +60,12 @@ def heat_map(image, values, opacity=0.55, colours="jet"):
         raise ValueError(f"values: expected numbers in [0, 1], found {values.min()}..{values.max()}")
     painted = matplotlib.colormaps[colours](values.astype(np.float64))[..., :3] * 255
     return _to_bytes(image * (1 - opacity) + painted * opacity)
+
+
+def legend_of(labels, classes):
+    """Names of the classes that occur in any of the labels, as {index: name} for `sheet`; classes: names by index."""
+    present = sorted(set().union(*(np.unique(label).tolist() for label in labels)) - {IGNORE})
+    return {index: classes[index] for index in present}
 
 
 def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
@@ -54,6 +78,9 @@ def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
     for number, row in enumerate(rows):
         if len(row) != len(column_titles):
             raise ValueError(f"rows[{number}]: expected {len(column_titles)} pictures, found {len(row)}")
+        for column, picture in enumerate(row):
+            if picture is not None:
+                _check_picture(f"rows[{number}][{column}]", picture)
     if row_titles is not None and len(row_titles) != len(rows):
         raise ValueError(f"row_titles: expected {len(rows)}, found {len(row_titles)}")
     gap, line = 10, 24
@@ -85,11 +112,15 @@ def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
 
 def write_png(path, picture):
     """Write a uint8 (H, W, 3) picture as PNG, whole or not at all."""
-    picture = np.asarray(picture)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ValueError(f"picture for {path}: expected uint8 (H, W, 3), found {picture.dtype} {picture.shape}")
+    _check_picture(f"picture for {path}", picture)
     with replacing(path) as temporary:
-        Image.fromarray(picture).save(str(temporary), format="PNG")
+        Image.fromarray(np.asarray(picture)).save(str(temporary), format="PNG")
+
+
+def _check_picture(name, picture):
+    picture = np.asarray(picture)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise ValueError(f"{name}: expected uint8 (H, W, 3), found {picture.dtype} {picture.shape}")
 
 
 def _to_bytes(values):
