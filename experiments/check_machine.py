@@ -80,6 +80,11 @@ def mend(thing):
     return "install it, or name another Python: `PYTHON=/path/to/python3 bash experiments/quickstart.sh`"
 
 
+def headers_path():
+    """Where this Python's Python.h belongs."""
+    return os.path.join(sysconfig.get_paths()["include"], "Python.h")
+
+
 def can_load(library):
     """Whether the system's loader finds a shared library."""
     try:
@@ -95,7 +100,7 @@ def find_missing():
     machine = "%s %s" % (platform.system(), platform.machine())
     if machine not in PLATFORMS:
         lines.append("platform: MXNet 1.9.1 has no wheel for %s; it has for %s" % (machine, ", ".join(PLATFORMS)))
-    headers = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    headers = headers_path()
     if not os.path.isfile(headers):
         lines.append("Python headers: no %s (pydensecrf is compiled): %s" % (headers, mend("headers")))
     for variable in ("CC", "CXX"):  # what setuptools will call to compile and to link

@@ -71,12 +71,12 @@ log="$venv/install.log"
 # The path is relative because pip splits these variables at spaces. They hold for what pip builds with, too.
 export PIP_CONSTRAINT="$requirements" PIP_BUILD_CONSTRAINT="$requirements"
 
-# Run pip in .venv with progress and log; on an error show its last words.
+# Run pip in .venv with progress and log; on an error show its errors.
 run_pip() {
     if ! "$venv/bin/python" -m pip install --no-input --progress-bar off --no-warn-script-location "$@" 2>&1 9<&- |
         show_progress; then
-        say "pip failed; its last words, and all of them in $log:"
-        grep -v 'WARNING: Location' "$log" | tail -n 15 >&2
+        say "pip failed; its errors, and all it said in $log:"
+        grep -iE 'error|no space|fatal' "$log" | tail -n 8 >&2 || tail -n 8 "$log" >&2
         exit 1
     fi
 }

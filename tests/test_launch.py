@@ -1,0 +1,265 @@
+"""tools/launch.py on the loopback interface: a real exchange, failures, signals, and ssh with a stand-in."""
+import argparse
+import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOL = ROOT / "tools" / "launch.py"
+# Each worker pushes its rank + 1 into a value that starts at 0: with two workers all pull 1 + 2.
+EXCHANGE = """
+from cian.runtime import mx
+store = mx.kv.create("dist_sync")
+store.init(0, mx.nd.zeros((2, 3)))
+{between}
+store.push(0, mx.nd.ones((2, 3)) * (store.rank + 1))
+pulled = mx.nd.zeros((2, 3))
+store.pull(0, out=pulled)
+print("rank", store.rank, "of", store.num_workers, "pulled", pulled.asnumpy().ravel().tolist())
+"""
+PULLED = "pulled " + str([3.0] * 6)
+
+
+@pytest.fixture()
+def launch():
+    spec = importlib.util.spec_from_file_location("launch", str(TOOL))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture()
+def idle(launch, monkeypatch):
+    """Scheduler and servers that only sleep, for what needs no MXNet."""
+    monkeypatch.setattr(launch, "SERVE", [sys.executable, "-c", "import time; time.sleep(60)"])
+    return launch
+
+
+def environment():
+    """This environment, in which an uninstalled clone finds the package, too."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return dict(os.environ, PYTHONPATH=path)
+
+
+def start(*arguments):
+    return subprocess.Popen([sys.executable, str(TOOL)] + list(arguments), env=environment(), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True)
+
+
+def finish(process, timeout=90):
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, output, errors
+
+
+def is_running(pid):
+    """Whether a process exists and is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path("/proc") / str(pid) / "stat"
+    return not state.is_file() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def arguments(**changed):
+    values = {"workers": 2, "servers": 1, "command": ["train", "a b"], "ssh": "ssh -p 22", **changed}
+    return argparse.Namespace(**values)
+
+
+def test_two_workers_exchange():
+    status, output, errors = finish(start("-n", "2", "-s", "1", "--", sys.executable, "-c",
+                                          EXCHANGE.format(between="")))
+    lines = sorted(line.split("] ")[1] for line in output.splitlines() if "pulled" in line)
+    assert status == 0, output + errors
+    assert lines == [f"rank 0 of 2 {PULLED}", f"rank 1 of 2 {PULLED}"]
+    assert {line.split("] ")[0] for line in output.splitlines()} == {"[worker 0", "[worker 1"}
+    assert errors == ""
+
+
+@pytest.mark.parametrize("death, expected, how", [
+    ("raise RuntimeError('out of luck')", 1, "ended with status 1"),
+    ("import os; os.kill(os.getpid(), 9)", 137, "was killed by SIGKILL")])
+def test_a_dying_worker_stops_all(death, expected, how):
+    code = EXCHANGE.format(between=f"if store.rank == 1: {death}")
+    status, output, errors = finish(start("-n", "2", "--grace", "1", "--", sys.executable, "-c", code))
+    assert status == expected
+    assert errors.startswith("launch: worker ") and errors.endswith(f"{how}; all others were stopped\n")
+    assert "pulled" not in output and ("RuntimeError: out of luck" in output) == (expected == 1)
+
+
+@pytest.mark.parametrize("number, expected", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_all(number, expected):
+    """Workers may tidy up at SIGTERM; whoever does not end in time is killed, children of children, too."""
+    code = """
+import os, signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+def tidy(*_):
+    print("tidied")
+    sys.exit(0)
+if sys.argv[1] == "tidy":
+    signal.signal(signal.SIGTERM, tidy)
+else:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("pids", os.getpid(), child.pid)
+time.sleep(60)
+"""
+    for habit in ("tidy", "stubborn"):
+        process = start("-n", "2", "--grace", "1", "--", sys.executable, "-c", code, habit)
+        pids = []
+        while len(pids) < 4:
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            pids += [int(word) for word in line.split("pids")[1].split()] if "pids" in line else []
+        process.send_signal(number)
+        status, output, errors = finish(process, timeout=20)
+        assert status == expected
+        assert errors == f"launch: stopped by {signal.Signals(number).name}\n"
+        assert output.count("tidied") == (2 if habit == "tidy" else 0)
+        end = time.monotonic() + 5
+        while any(is_running(pid) for pid in pids) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not [pid for pid in pids if is_running(pid)]
+
+
+def test_workers_without_a_store_end_well(idle, capfd):
+    status = idle.main(["-n", "2", "--grace", "0.5", "--", sys.executable, "-c", "print('a\\rb'); print('c')"])
+    output, errors = capfd.readouterr()
+    assert status == 0
+    assert sorted(output.splitlines()) == ["[worker 0] b", "[worker 0] c", "[worker 1] b", "[worker 1] c"]
+    assert "without a dist kvstore" in errors
+
+
+def test_a_command_that_is_not_there(idle, capfd):
+    assert idle.main(["-n", "1", "--grace", "0.5", "--", "no-such-command"]) == 1
+    assert "worker 0 could not be started" in capfd.readouterr().err
+
+
+def test_plan_of_one_machine(launch, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(launch.joblib, "cpu_count", lambda: 8)
+    tasks = launch.plan(arguments(workers=3, servers=2), [], "127.0.0.1", 9000)
+    assert [task.name for task in tasks] == ["scheduler", "server 0", "server 1", "worker 0", "worker 1", "worker 2"]
+    assert tasks[4].command == ["train", "a b"] and tasks[4].host is None
+    environment = launch.local_environment(tasks[4])
+    expected = {"DMLC_ROLE": "worker", "DMLC_PS_ROOT_URI": "127.0.0.1", "DMLC_PS_ROOT_PORT": "9000",
+                "DMLC_NUM_WORKER": "3", "DMLC_NUM_SERVER": "2", "DMLC_NODE_HOST": "127.0.0.1", "OMP_NUM_THREADS": "2"}
+    assert {name: environment[name] for name in expected} == expected
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert launch.local_environment(tasks[4])["OMP_NUM_THREADS"] == "5"
+
+
+def test_plan_over_hosts(launch, monkeypatch):
+    addresses = {"me@one": "10.0.0.1", "two": "10.0.0.2", "alias": None}
+    monkeypatch.setattr(launch, "resolve", addresses.get)
+    tasks = launch.plan(arguments(workers=4, servers=2), list(addresses), "10.0.0.9", 9000)
+    assert [(task.role, task.host) for task in tasks] == [
+        ("scheduler", None), ("server", "me@one"), ("server", "two"),
+        ("worker", "me@one"), ("worker", "two"), ("worker", "alias"), ("worker", "me@one")]
+    assert [task.environment.get("DMLC_NODE_HOST") for task in tasks[:1] + tasks[3:]] == [
+        "10.0.0.9", "10.0.0.1", "10.0.0.2", None, "10.0.0.1"]
+    assert [task.sharing for task in tasks[3:]] == [2, 1, 1, 2]
+
+
+def test_own_address_of_an_unknown_host(launch):
+    assert launch.own_address("me@127.0.0.1") == "127.0.0.1"
+    with pytest.raises(ValueError, match="say this machine's with --address"):
+        launch.own_address("no-such-host.invalid")
+
+
+@pytest.mark.parametrize("text, message", [("", "found none"), ("# a\n\n", "found none"),
+                                           ("-oProxyCommand=x\n", "'-oProxyCommand=x'"), ("a b\n", "'a b'")])
+def test_wrong_hostfile(launch, tmp_path, text, message):
+    path = tmp_path / "hosts"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        launch.read_hosts(path)
+    with pytest.raises(SystemExit, match="launch: .*hosts"):
+        launch.main(["-n", "1", "-H", str(path), "--", "true"])
+
+
+def test_hostfile(launch, tmp_path):
+    path = tmp_path / "hosts"
+    path.write_text("# machines\nme@one  # fast\n\ntwo\n")
+    assert launch.read_hosts(path) == ["me@one", "two"]
+
+
+@pytest.mark.parametrize("options", [["-n", "0"], ["-n", "1", "-s", "0"]])
+def test_wrong_numbers(launch, options, capsys):
+    with pytest.raises(SystemExit):
+        launch.parse_args(options + ["--", "true"])
+    assert "expected at least 1, found 0" in capsys.readouterr().err
+
+
+@pytest.fixture()
+def ssh(tmp_path):
+    """A stand-in that records its host and runs the command in a shell here, as sshd would."""
+    path = tmp_path / "ssh"
+    log = shlex.quote(str(tmp_path / "hosts.log"))
+    path.write_text(f'#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\necho "$1" >> {log}\nexec sh -c "$2"\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_ssh_passes_folder_variables_and_arguments(launch, ssh, tmp_path, monkeypatch):
+    folder = tmp_path / "a folder's"
+    folder.mkdir()
+    monkeypatch.setenv("CIAN_TEST", "it's $HOME \"quoted\"")
+    monkeypatch.setenv("MY_SECRET", "stays here")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    code = ("import os, sys; print(os.getcwd(), sys.argv[1:], os.environ['CIAN_TEST'], os.environ['DMLC_ROLE'], "
+            "os.environ['OMP_NUM_THREADS']); sys.exit(7)")
+    command = [sys.executable, "-c", code, "a b", "$x;'\""]
+    task = launch.Task("worker", 0, "host", command, {"DMLC_ROLE": "worker"}, sharing=99999)
+    command = launch.ssh_command(f"{ssh} -p 22", task, folder)
+    assert command[:4] == [str(ssh), "-p", "22", "host"] and "MY_SECRET" not in command[4]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True) as process:
+        output = process.stdout.read()  # standard input stays open: its end would stop the command
+        assert process.wait(timeout=30) == 7
+    assert output == f"{folder} {['a b', '$x;' + chr(39) + chr(34)]} it's $HOME \"quoted\" worker 1\n"
+    assert (tmp_path / "hosts.log").read_text() == "host\n"
+
+
+def test_exchange_over_ssh(ssh, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost\n127.0.0.1\n")
+    status, output, errors = finish(start("-n", "2", "-H", str(hosts), "--ssh", str(ssh), "--", sys.executable, "-c",
+                                          EXCHANGE.format(between="")))
+    assert status == 0, output + errors
+    assert output.count(PULLED) == 2
+    assert sorted((tmp_path / "hosts.log").read_text().split()) == ["127.0.0.1", "localhost", "localhost"]
+
+
+def test_stopping_over_ssh(idle, ssh, tmp_path, capfd):
+    """One worker fails; the other, over a connection that is then closed, hears SIGTERM and may tidy up."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1\n")
+    code = """
+import os, signal, sys, time
+os.chdir(sys.argv[1])
+def tidy(*_):
+    os.mkdir("tidied")
+    sys.exit(0)
+try:
+    os.mkdir("first")
+except FileExistsError:
+    while not os.path.exists("ready"):
+        time.sleep(0.05)
+    sys.exit(4)
+signal.signal(signal.SIGTERM, tidy)
+os.mkdir("ready")
+time.sleep(60)
+"""
+    status = idle.main(["-n", "2", "-H", str(hosts), "--ssh", str(ssh), "--grace", "5", "--",
+                        sys.executable, "-c", code, str(tmp_path)])
+    assert status == 4 and "ended with status 4; all others were stopped" in capfd.readouterr().err
+    assert (tmp_path / "tidied").is_dir()
