@@ -2,7 +2,8 @@
 
 Each has a large part that looks much the same on every one of its kind (wings, scales, petals, shell, feathers) and a
 small distinctive part (`Sketch.part`): a classifier needs the small part only, and a segmentation network has to find
-the rest. Colour, proportions and pattern vary within a kind.
+the rest. As with the coats of animals, the colour of the large part is nearly shared with other kinds (`_HUES`): were
+it a class's own, a class activation map would cover the whole thing. Proportions and pattern vary within a kind.
 """
 import dataclasses
 from typing import Callable
@@ -15,6 +16,14 @@ from cian.data.scene_drawing import Sketch, curve, ellipse, hsv, mirrored, mix, 
 _BLACK = np.array([0.07, 0.06, 0.07], np.float32)
 _WHITE = np.array([0.97, 0.96, 0.93], np.float32)
 
+_HUES = {"fish": (12, 28), "ladybird": (6, 22), "owl": (9, 25), "butterfly": (208, 232),
+         "flower": (212, 236), "turtle": (204, 228)}
+
+
+def _body_colour(name, rng):
+    """Colour of the large part of a thing."""
+    return hsv(rng.uniform(*_HUES[name]), rng.uniform(0.60, 0.80), rng.uniform(0.70, 0.88))
+
 
 def _rays(sketch, x, y, count):
     """Stripes that radiate from (x, y), `count` of them all around: float32 (n, n) in 0..1."""
@@ -23,9 +32,8 @@ def _rays(sketch, x, y, count):
 
 
 def paint_butterfly(sketch, rng):
-    """Blue to violet wings with dark rims; distinctive: the body and two yellow eyespots on the hind wings."""
-    hue, spread = rng.uniform(212, 262), rng.uniform(0.92, 1.06)
-    wing = hsv(hue, rng.uniform(0.55, 0.75), rng.uniform(0.75, 0.92))
+    """Blue wings with dark rims; distinctive: the body and two yellow eyespots on the hind wings."""
+    wing, spread = _body_colour("butterfly", rng), rng.uniform(0.92, 1.06)
     fore = [(0.03, -0.10), (0.28, -0.58), (0.62, -0.80), (0.84, -0.66), (0.80, -0.28), (0.62, -0.02), (0.2, 0.06)]
     hind = [(0.03, 0.0), (0.42, -0.04), (0.72, 0.14), (0.74, 0.48), (0.48, 0.78), (0.24, 0.62), (0.06, 0.25)]
     fore, hind = (curve(np.array(outline) * (spread, 1)) for outline in (fore, hind))
@@ -35,8 +43,8 @@ def paint_butterfly(sketch, rng):
         mask = sketch.area(outline, outline * (-1, 1))
         depth = sketch.blur(mask, 0.07)  # 0.5 at the rim, 1 well inside
         colour = mix(wing * tone * 0.72, wing * tone * 1.1, ramp(sketch.r, 0.1, 0.75))
-        colour = mix(colour, wing * 0.35, 0.55 * veins)
-        colour = mix(colour, _BLACK * 1.6, ramp(depth, 0.93, 0.74))
+        colour = mix(colour, wing * 0.45, 0.5 * veins)
+        colour = mix(colour, wing * 0.4, ramp(depth, 0.90, 0.70))
         sketch.solid(mask, colour, bulge=0.45, gloss=0.05, shadow=0.35)
     for side in (-1, 1):
         x, y = side * 0.45 * spread, 0.40
@@ -55,9 +63,8 @@ def paint_butterfly(sketch, rng):
 
 def paint_fish(sketch, rng):
     """Orange scales and fins; distinctive: the pale head with a dark band through a large eye."""
-    hue, height = rng.uniform(16, 36), rng.uniform(0.88, 1.12)
-    body_colour = hsv(hue, rng.uniform(0.80, 0.95), rng.uniform(0.88, 1.0))
-    fin_colour = hsv(hue - 6, 0.85, 0.82)
+    body_colour, height = _body_colour("fish", rng), rng.uniform(0.88, 1.12)
+    fin_colour = body_colour * 0.88
     swing = rng.uniform(-0.08, 0.08)
     tail = [(0.50, 0.0), (0.72, -0.16), (0.95, -0.38 + swing), (0.88, swing), (0.95, 0.36 + swing), (0.72, 0.16)]
     dorsal = [(-0.42, -0.34), (-0.18, -0.66), (0.12, -0.64), (0.44, -0.46), (0.42, -0.20), (0.0, -0.30)]
@@ -71,14 +78,14 @@ def paint_fish(sketch, rng):
     mask = sketch.area(curve(np.array(outline) * (1, height)))
     scales = scallops(sketch.y, sketch.x, 0.13, 0.105)  # rims towards the tail
     belly = ramp(sketch.y, 0.0, 0.42 * height)
-    colour = mix(mix(body_colour, hsv(hue + 14, 0.5, 1.0), 0.7 * belly), body_colour * 0.58, 0.6 * scales)
+    colour = mix(mix(body_colour, _WHITE, 0.2 * belly), body_colour * 0.6, 0.45 * scales)
     gill = -0.46 + 0.14 * np.cos(sketch.y / height * 4.2)  # the head ends on this arc
     head = ramp(sketch.x - gill, 0.01, -0.01)
     colour = mix(colour, mix(_WHITE, hsv(200, 0.25, 0.75), ramp(sketch.y, 0.05, -0.35)), head)
     band = ramp(np.abs(sketch.x + 0.60), 0.085, 0.065) * ramp(np.abs(sketch.y), 0.31, 0.27)
     colour = mix(colour, hsv(225, 0.6, 0.2), band * head)
     rim = ramp(np.abs(sketch.x - gill), 0.035, 0.01)
-    colour = mix(colour, hsv(hue - 10, 0.7, 0.35), 0.7 * rim)
+    colour = mix(colour, body_colour * 0.4, 0.7 * rim)
     sketch.solid(mask, colour, gloss=0.35)
     sketch.part = np.maximum(sketch.part, mask * head)
     fin = curve([(-0.20, 0.08), (0.0, 0.04), (0.16, 0.20), (0.08, 0.32), (-0.10, 0.22)])
@@ -92,12 +99,11 @@ def paint_fish(sketch, rng):
 
 
 def paint_flower(sketch, rng):
-    """Two rings of pink petals; distinctive: the dark centre with a golden rim of stamens."""
-    hue, count = rng.uniform(308, 342), int(rng.integers(6, 9))
-    colour = hsv(hue, rng.uniform(0.38, 0.60), rng.uniform(0.88, 0.98))
+    """Two rings of blue petals; distinctive: the dark centre with a golden rim of stamens."""
+    colour, count = _body_colour("flower", rng), int(rng.integers(6, 9))
     width = rng.uniform(0.25, 0.30) * 7 / count
     start = rng.uniform(0, 360)
-    tint = mix(hsv(hue + 6, 0.8, 0.62), colour, ramp(sketch.r, 0.2, 0.75))
+    tint = mix(colour * 0.7, colour * 1.1, ramp(sketch.r, 0.2, 0.75))
     tint = tint * (1 - 0.12 * _rays(sketch, 0, 0, 12 * count))[:, :, None]
     for ring, (length, tone) in enumerate(((0.97, 0.84), (0.86, 1.0))):
         for k in range(count):
@@ -118,9 +124,8 @@ def paint_flower(sketch, rng):
 
 
 def paint_ladybird(sketch, rng):
-    """A red glossy shell with a few spots; distinctive: the black head and collar with white cheeks."""
-    hue = rng.uniform(-6, 14)
-    red = hsv(hue, rng.uniform(0.85, 0.95), rng.uniform(0.78, 0.92))
+    """A rust-red glossy shell with a few spots; distinctive: the black head and collar with white cheeks."""
+    red = _body_colour("ladybird", rng)
     girth = rng.uniform(0.94, 1.06)
     for side in (-1, 1):
         for y, reach, bend in ((-0.28, 0.86, -0.22), (0.12, 0.95, 0.06), (0.46, 0.76, 0.24)):
@@ -138,8 +143,8 @@ def paint_ladybird(sketch, rng):
     shell = [(0, -0.44), (0.36, -0.40), (0.66 * girth, -0.08), (0.68 * girth, 0.30), (0.46, 0.70), (0, 0.90)]
     dots = []
     for x, y in ((0.32, -0.10), (0.44, 0.28), (0.22, 0.56)):
-        if rng.random() < 0.75:
-            radius = rng.uniform(0.075, 0.125)
+        if rng.random() < 0.6:
+            radius = rng.uniform(0.06, 0.10)
             dots += [ellipse(side * x + rng.uniform(-0.03, 0.03), y, radius, radius) for side in (-1, 1)]
     colour = mix(red * 0.85, red * 1.08, ramp(sketch.y, 0.7, -0.3))
     colour = mix(colour, _BLACK, sketch.area(*dots))
@@ -148,9 +153,8 @@ def paint_ladybird(sketch, rng):
 
 
 def paint_owl(sketch, rng):
-    """Brown feathers; distinctive: two pale discs with large yellow eyes, and the beak between them."""
-    hue, fat = rng.uniform(22, 34), rng.uniform(0.93, 1.07)
-    brown = hsv(hue, rng.uniform(0.45, 0.60), rng.uniform(0.48, 0.64))
+    """Rust-brown feathers; distinctive: two pale discs with large yellow eyes, and the beak between them."""
+    brown, fat = _body_colour("owl", rng), rng.uniform(0.93, 1.07)
     for side in (-1, 1):
         toes = [np.array([(0.2 + 0.07 * k, 0.80), (0.2 + 0.09 * k, 0.93)]) * (side, 1) for k in (-1, 0, 1)]
         sketch.paint(sketch.stroke(*toes, width=0.07), hsv(38, 0.7, 0.75))
@@ -161,17 +165,17 @@ def paint_owl(sketch, rng):
     chest = cv2.magnitude(sketch.x / np.float32(0.42), (sketch.y - np.float32(0.32)) / np.float32(0.52))
     chest = ramp(chest, 1.05, 0.8)
     mottle = noise(rng, sketch.x.shape, 0.2 * sketch.radius)[:, :, None]
-    colour = mix(brown, hsv(hue + 8, 0.32, 0.86), 0.75 * chest) * (0.85 + 0.3 * mottle)
-    colour = mix(colour, brown * 0.45, 0.75 * rims * ramp(sketch.y, -0.2, 0.0))
+    colour = mix(brown, _WHITE, 0.25 * chest) * (0.85 + 0.3 * mottle)
+    colour = mix(colour, brown * 0.5, 0.5 * rims * ramp(sketch.y, -0.2, 0.0))
     sketch.solid(sketch.area(curve(body * (fat, 1))), colour, bulge=0.9, gloss=0.04, shadow=0.3)
     for side in (-1, 1):
         wing = np.array([(0.50, -0.20), (0.66, 0.04), (0.68, 0.42), (0.52, 0.78), (0.42, 0.40), (0.42, 0.05)])
-        feathers = mix(brown * 0.82, brown * 0.4, 0.8 * scallops(sketch.x + 0.03, sketch.y * 0.9, 0.12, 0.17))
+        feathers = mix(brown * 0.9, brown * 0.5, 0.6 * scallops(sketch.x + 0.03, sketch.y * 0.9, 0.12, 0.17))
         sketch.solid(sketch.area(curve(wing * (side * fat, 1))), feathers, bulge=0.7, gloss=0.04, shadow=0.35)
     for side in (-1, 1):
         x, y = np.float32(side * 0.225 * fat), np.float32(-0.45)
         streaks = _rays(sketch, x, y, 22) * ramp(cv2.magnitude(sketch.x - x, sketch.y - y), 0.1, 0.24)
-        disc = mix(_WHITE, hsv(hue + 6, 0.4, 0.72), 0.55 * streaks)
+        disc = mix(_WHITE, hsv(32, 0.4, 0.72), 0.55 * streaks)
         sketch.solid(sketch.area(ellipse(x, y, 0.245, 0.25)), disc, bulge=0.4, gloss=0.0, shadow=0.3, part=True)
         for radius, tone in ((0.155, _BLACK), (0.14, hsv(46, 0.92, 1.0)), (0.08, _BLACK)):
             sketch.paint(sketch.area(ellipse(x, y, radius, radius)), tone, part=True)
@@ -181,10 +185,9 @@ def paint_owl(sketch, rng):
 
 
 def paint_turtle(sketch, rng):
-    """An olive shell of plates with green limbs; distinctive: the head with yellow stripes and red cheeks."""
-    hue = rng.uniform(66, 104)
-    shell_colour = hsv(hue, rng.uniform(0.45, 0.62), rng.uniform(0.42, 0.58))
-    skin = hsv(hue + 8, 0.42, rng.uniform(0.52, 0.64))
+    """A blue shell of plates with blue limbs; distinctive: the head with yellow stripes and red cheeks."""
+    shell_colour = _body_colour("turtle", rng)
+    skin = mix(shell_colour, _WHITE, 0.15)
     dapple = noise(rng, sketch.x.shape, 0.1 * sketch.radius)[:, :, None]
     swing = rng.uniform(-0.08, 0.08, 4)
     for k, limb in enumerate(([(0.30, -0.48), (0.58, -0.74), (0.80, -0.62), (0.80, -0.44), (0.52, -0.26)],
@@ -197,7 +200,7 @@ def paint_turtle(sketch, rng):
     head = mirrored([(0, -0.99), (0.13, -0.95), (0.19, -0.80), (0.14, -0.62), (0.13, -0.48)]) + (lean, 0)
     x = sketch.x - lean
     stripes = ramp(np.cos(x * 46), 0.2, 0.7)
-    colour = mix(skin * 0.55, hsv(56, 0.75, 0.98), stripes)
+    colour = mix(hsv(130, 0.5, 0.35), hsv(56, 0.75, 0.98), stripes)
     cheeks = sketch.area(*(ellipse(lean + side * 0.125, -0.70, 0.05, 0.11) for side in (-1, 1)))
     sketch.solid(sketch.area(curve(head)), mix(colour, hsv(6, 0.9, 0.9), cheeks), gloss=0.25, part=True)
     for side in (-1, 1):
@@ -214,9 +217,9 @@ def paint_turtle(sketch, rng):
         nearest = np.minimum(nearest, distance)
     rings = 0.5 + 0.5 * np.cos(nearest * 60)
     mask = sketch.area(outline)
-    colour = mix(shell_colour * 1.25, shell_colour * 0.85, ramp(nearest, 0.0, 0.24)) * (1 - 0.15 * rings)[:, :, None]
-    colour = mix(colour, shell_colour * 0.3, ramp(second - nearest, 0.055, 0.02))
-    colour = mix(colour, hsv(hue - 20, 0.5, 0.72), ramp(sketch.blur(mask, 0.06), 0.90, 0.80))
+    colour = mix(shell_colour * 1.1, shell_colour * 0.9, ramp(nearest, 0.0, 0.24)) * (1 - 0.08 * rings)[:, :, None]
+    colour = mix(colour, shell_colour * 0.45, ramp(second - nearest, 0.055, 0.02))
+    colour = mix(colour, shell_colour * 1.1, ramp(sketch.blur(mask, 0.06), 0.90, 0.80))
     sketch.solid(mask, colour * (0.85 + 0.3 * dapple), gloss=0.3, shadow=0.4)
 
 
