@@ -2,11 +2,13 @@
 import logging
 import sys
 import time
+from pathlib import Path
 
 from tqdm import tqdm
 
 from cian.config import PRESETS, add_arguments
 from cian.engine import KVSTORES, Diverged, Interrupted
+from cian.files import read_json, write_json
 from cian.runtime import count_gpus, devices
 
 EXPECTED = (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError, IsADirectoryError,
@@ -34,6 +36,14 @@ def _say(message, status):
 def chosen_devices(text):
     """The contexts of --devices; without one every GPU, else the CPU."""
     return devices(text or ",".join(f"gpu{i}" for i in range(count_gpus())) or "cpu")
+
+
+def claim_output(folder, name, record):
+    """Say in folder/name (JSON) what the files there were made of; ValueError if they were made of something else."""
+    path = Path(folder) / name
+    if path.exists() and read_json(path) != record:
+        raise ValueError(f"{folder}: holds files of another checkpoint or other settings (see {path}); use another --output")
+    write_json(path, record)
 
 
 def add_preset(parser):

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cian.cli import add_preset, chosen_devices, run_tool
+from cian.cli import add_preset, chosen_devices, claim_output, run_tool
 from cian.config import Inference, add_arguments, from_arguments
 from cian.data.voc import open_dataset
-from cian.files import read_json, write_json
 from cian.inference import FITS, Segmenter, predict_all
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN
@@ -48,14 +47,6 @@ def load_network(path, backbone, similarity, device):
     return net
 
 
-def claim_output(folder, record):
-    """Say in folder/predict.json what the predictions are of; ValueError if the folder holds others."""
-    path = Path(folder) / "predict.json"
-    if path.exists() and read_json(path) != record:
-        raise ValueError(f"{folder}: holds predictions of another checkpoint or other settings ({path}); use another --output")
-    write_json(path, record)
-
-
 def main(argv=None):
     args = parse_args(argv)
     settings = from_arguments(args, Inference)
@@ -64,8 +55,8 @@ def main(argv=None):
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
     device = chosen_devices(args.devices)[0]
     net = load_network(args.checkpoint, args.backbone, args.similarity, device)
-    claim_output(args.output, {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "fit": args.fit,
-                               "filter_tags": args.filter_tags, "data": dataset.fingerprint(ids), "settings": settings_record(settings)})
+    claim_output(args.output, "predict.json", {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "fit": args.fit,
+                               "filter_tags": args.filter_tags, "settings": settings_record(settings)})
     todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
     items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
     segmenter = Segmenter(net, device, settings.test_size, settings.scales, settings.flip, args.fit)

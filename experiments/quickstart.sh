@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# The main job: from image tags to masks. Set-up, classifier, seeds, round one, pseudo labels, round two, a table and pictures.
+#   bash experiments/quickstart.sh                                                    generated scenes, 10 minutes on 2 cores
+#   bash experiments/quickstart.sh --data ROOT --init WEIGHTS --preset animals|voc12  a data set in VOC layout
+# Further options: --output FOLDER (default runs/quickstart_PRESET), --classes a,b,c (the mean is over these), --list NAME and
+# --val-list NAME (default train_aug and val), --cam-backbone NAME, --backbone NAME (default those of the preset),
+# --cam-init WEIGHTS (default that of --init), --devices LIST, --truth (also train on the true masks, for comparison).
+# Stopped at any moment, the same command goes on where it was.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+preset="" data="" init="" cam_init="" output="" classes="" list=train_aug val_list=val cam_backbone="" backbone="" devices="" truth=no
+
+fail() { printf 'quickstart: %s\n' "$*" >&2; exit 2; }
+
+while (($#)); do
+    option="$1"
+    case "$option" in
+        --truth) truth=yes; shift; continue ;;
+        -h | --help) sed -n '2,9p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
+        --preset | --data | --init | --cam-init | --output | --classes | --list | --val-list | --cam-backbone | --backbone | --devices) ;;
+        *) fail "unknown option $option; see --help" ;;
+    esac
+    (($# > 1)) || fail "$option needs a value"
+    name="${option#--}"
+    printf -v "${name//-/_}" '%s' "$2"
+    shift 2
+done
+
+: "${preset:=$([[ -n "$data" ]] && echo voc12 || echo scenes)}"
+case "$preset" in
+    scenes) : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}" "${cam_init:=random}" ;;
+    animals) : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}" "${classes:=background,cat,cow,dog,horse,person,sheep}" ;;
+    voc12) : "${backbone:=resnet101}" "${cam_backbone:=vgg16}" "${cam_init:=gluoncv:vgg16}" ;;
+    *) fail "--preset $preset, expected voc12, animals or scenes" ;;
+esac
+[[ -n "$data" || "$preset" = scenes ]] || fail "--preset $preset needs --data, a data set in VOC layout"
+[[ -n "$init" || "$preset" = scenes ]] || fail "--preset $preset needs --init, ImageNet weights of $backbone (.params or gluoncv:NAME)"
+: "${cam_init:=$init}" "${output:=runs/quickstart_$preset}"
+
+absolute() { case "$1" in /* | gluoncv:* | random | "") printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
+data="$(absolute "$data")" init="$(absolute "$init")" cam_init="$(absolute "$cam_init")"
+bash "$root/experiments/setup.sh"
+cd "$root"
+
+tool() { local name="$1"; shift; .venv/bin/python "tools/$name.py" "$@"; }
+stage() { printf '\n== %s\n' "$*"; }
+on_devices=(); [[ -z "$devices" ]] || on_devices=(--devices "$devices")
+over_classes=(); [[ -z "$classes" ]] || over_classes=(--classes "$classes")
+
+if [[ -z "$data" ]]; then
+    data="$root/runs/data/scenes"
+    stage "scenes: a generated data set"
+    tool prepare_data scenes --output "$data"
+fi
+masks="$data/SegmentationClassAug"; [[ -d "$masks" ]] || masks="$data/SegmentationClass"
+lists="$data/ImageSets/Segmentation"
+mkdir -p "$output"
+
+last() { find "$1" -maxdepth 1 -name '*-[0-9][0-9][0-9][0-9].params' | sort | tail -n 1; }
+
+# train RUN SEEDS INIT [option ...]: train, then predict and score the validation list
+round() {
+    local run="$1" seeds="$2" start="$3"; shift 3
+    tool train --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --seeds "$seeds" --init "$start" \
+        --output "$output/$run" --resume "${on_devices[@]}" "$@"
+    tool predict --preset "$preset" --backbone "$backbone" --data "$data" --list "$val_list" --checkpoint "$(last "$output/$run")" \
+        --output "$output/$run/val" "${on_devices[@]}"
+    tool evaluate --predictions "$output/$run/val/pred" --ground-truth "$masks" --list "$lists/$val_list.txt" \
+        "${over_classes[@]}" --json "$output/$run/val.json" >/dev/null
+    tool evaluate --predictions "$output/$run/val/pred_crf" --ground-truth "$masks" --list "$lists/$val_list.txt" \
+        "${over_classes[@]}" --json "$output/$run/val_crf.json"
+}
+
+stage "classifier, from tags"
+tool train_cam --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$list" --val-list "$val_list" --init "$cam_init" \
+    --output "$output/cam" --resume "${on_devices[@]}"
+classifier="$(last "$output/cam")"
+[[ "$preset" != scenes || -n "$init" ]] || init="$classifier" # no ImageNet weights: the classifier's own features
+
+stage "seeds"
+tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$list" --checkpoint "$classifier" \
+    --output "$output/seeds" "${on_devices[@]}"
+tool evaluate --seeds --predictions "$output/seeds/seeds" --ground-truth "$masks" --list "$lists/$list.txt" \
+    "${over_classes[@]}" --json "$output/seeds.json"
+
+stage "round one"
+round round1 "$output/seeds/seeds" "$init"
+
+stage "pseudo labels of the training list"
+tool predict --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --checkpoint "$(last "$output/round1")" \
+    --output "$output/round1/train" --fit warp --crf-iterations 10 "${on_devices[@]}"
+
+stage "round two"
+round round2 "$output/round1/train/pred_crf" "$(last "$output/round1")" --round 2
+
+if [[ "$truth" = yes ]]; then
+    stage "the same network on the true masks"
+    round truth "$masks" "$init"
+fi
+
+stage "result"
+count="$(wc -l <"$lists/$val_list.txt")"
+awk -v step="$((count / 8 > 0 ? count / 8 : 1))" 'NR % step == 1 || step == 1' "$lists/$val_list.txt" | head -n 8 >"$output/sheet.txt"
+tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$output/sheet.txt" --checkpoint "$classifier" \
+    --output "$output/sheet" "${on_devices[@]}" >/dev/null
+tool report --run "$output" --data "$data" --sheet-list "$output/sheet.txt"

@@ -1,0 +1,58 @@
+"""Settings: presets, types and command lines."""
+import argparse
+
+import pytest
+
+from cian.config import Classifier, Inference, Segmentation, Seeding, add_arguments, from_arguments
+
+
+def test_published_defaults():
+    s = Segmentation.preset("voc12")
+    assert (s.lr, s.weight_decay, s.momentum, s.power, s.crop, s.batch, s.epochs, s.fast_lr_mult) == (5e-4, 5e-4, 0.9, 0.9, 321, 16, 20, 10)
+    assert s.train_scales == (0.5, 0.75, 1.0, 1.25, 1.5) and s.optimizer == "sgd" and s.schedule == "epoch"
+    i = Inference.preset("voc12")
+    assert (i.test_size, i.scales, i.flip, i.crf_iterations, i.crf) == (513, (0.75, 1.0, 1.25), True, 5, "exact")
+
+
+@pytest.mark.parametrize("cls", [Segmentation, Classifier, Inference, Seeding])
+@pytest.mark.parametrize("name", ["voc12", "animals", "scenes"])
+def test_every_preset_makes_valid_settings(cls, name):
+    assert isinstance(cls.preset(name), cls)
+
+
+def test_unknown_and_wrong_values_are_named():
+    with pytest.raises(ValueError, match="preset: 'coco', expected one of voc12"):
+        Segmentation.preset("coco")
+    with pytest.raises(ValueError, match="unknown learning_rate, expected some of backbone"):
+        Segmentation.preset("voc12", learning_rate=1)
+    with pytest.raises(TypeError, match="epochs: '3', expected int"):
+        Segmentation.preset("voc12", epochs="3")
+    with pytest.raises(TypeError, match="scales"):
+        Inference.preset("voc12", scales=1.0)
+    with pytest.raises(ValueError, match="merge: 'sum', expected one of max, avg"):
+        Segmentation.preset("voc12", merge="sum")
+
+
+def parse(words, cls=Segmentation):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--preset", default="voc12")
+    add_arguments(parser, cls)
+    return from_arguments(parser.parse_args(words), cls)
+
+
+def test_given_options_win_over_the_preset():
+    s = parse(["--preset", "animals", "--epochs", "3", "--train-scales", "0.5,1", "--affinity", "no", "--losses", "baseline"])
+    assert (s.epochs, s.train_scales, s.affinity, s.losses, s.backbone) == (3, (0.5, 1.0), False, "baseline", "squeezenet1.1")
+
+
+def test_help_shows_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: 0.0005)" in shown and "(default: 0.5,0.75,1.0,1.25,1.5)" in shown
+
+
+def test_wrong_words_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--affinity", "maybe"])
+    assert "--affinity" in capsys.readouterr().err

@@ -1,0 +1,66 @@
+"""Groups of images with a common class: the published walk, hand-worked cases and a slow oracle."""
+import random
+
+import pytest
+
+from cian.data.groups import batches_of_groups, common_class_groups, random_groups
+
+TAGS = {"a": (1,), "b": (2,), "c": (1, 2), "d": (3,), "e": (2,), "f": (3,), "g": (1,)}
+
+
+def test_images_passed_over_wait_in_front():
+    # a meets c (b waits); b, waiting, goes first and meets e (d waits); d meets f; g is the tail
+    assert list(common_class_groups("abcdefg", TAGS, 2)) == [("a", "c"), ("b", "e"), ("d", "f")]
+
+
+def test_every_pair_of_a_larger_group_shares_a_class():
+    tags = {"a": (1,), "b": (1, 2), "c": (2,), "d": (1, 3)}
+    # c shares a class with b, not with a
+    assert list(common_class_groups("abcd", tags, 3)) == [("a", "b", "d")]
+
+
+def oracle(order, tags, size):
+    """The rule in words, with plain lists: a queue of images that wait, then the list."""
+    queue, groups = list(order), []
+    while True:
+        group, passed, position = [], [], 0
+        while len(group) < size and position < len(queue):
+            image = queue[position]
+            position += 1
+            (group if all(set(tags[image]) & set(tags[m]) for m in group) else passed).append(image)
+        if len(group) < size:
+            return groups
+        groups.append(tuple(group))
+        waiting = [i for i in queue[:position] if i not in group]
+        assert waiting == passed
+        queue = waiting + queue[position:]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_each_image_once_and_as_the_oracle_where_nothing_overtakes(size):
+    for trial in range(100):
+        draw = random.Random(trial)
+        tags = {i: draw.sample(range(6), draw.randint(1, 2)) for i in range(draw.randint(3, 60))}
+        order = list(tags)
+        draw.shuffle(order)
+        groups = list(common_class_groups(order, tags, size))
+        used = [i for group in groups for i in group]
+        assert len(used) == len(set(used))
+        assert all(set(tags[a]) & set(tags[b]) for group in groups for a in group for b in group)
+        if size == 2 and groups:
+            assert groups[0] == oracle(order, tags, size)[0]
+
+
+def test_random_groups_ignore_classes():
+    assert list(random_groups(list("abcde"), TAGS, 2)) == [("a", "b"), ("c", "d")]
+
+
+def test_batches_drop_the_incomplete_last_one():
+    assert batches_of_groups(list("abcdefg"), TAGS, 2, 4) == [[("a", "c"), ("b", "e")]]
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="grouping: 'any', expected one of common, random"):
+        batches_of_groups(["a"], TAGS, 2, 4, "any")
+    with pytest.raises(ValueError, match="batch: 5 images, expected a multiple of the group size 2"):
+        batches_of_groups(["a"], TAGS, 2, 5)
