@@ -29,6 +29,9 @@ def collect(sections, start):
 
 
 CPU, GPU = read_requirements("requirements-cpu.txt"), read_requirements("requirements.txt")
+# For mx.onnx: newer versions do not work with it, and these two have no wheels for Python 3.12.
+ONNX = ["onnx==1.14.1", "onnxruntime==1.15.1", "coloredlogs==15.0.1", "flatbuffers==25.2.10", "humanfriendly==10.0",
+        "mpmath==1.3.0", "protobuf==4.25.6", "sympy==1.13.3", "typing-extensions==4.12.2"]
 
 setup(
     name="cian",
@@ -46,7 +49,6 @@ setup(
         "cpu": CPU[""],
         "gpu": GPU[""],
         "dev": collect(CPU, "Tests"),
-        # tools/export.py --onnx; newer versions do not work with mx.onnx, and these have no wheels for Python 3.12
-        "onnx": ["onnx==1.14.1", "onnxruntime==1.16.3", "protobuf==4.25.6"],
+        "onnx": ONNX,
     },
 )

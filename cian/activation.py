@@ -1,4 +1,5 @@
 """Class activation maps of whole images (Zhou et al., CVPR 2016), added over scales and mirroring."""
+
 import cv2
 import numpy as np
 
@@ -19,7 +20,9 @@ def activation_maps(net, image, class_ids, scales=(0.5, 1.0, 1.5, 2.0), flip=Tru
         sides = [max(int(round(side * scale)), STRIDE) for side in (width, height)]
         scaled = image if scale == 1 else cv2.resize(image, tuple(sides))
         views = [scaled, scaled[:, ::-1]] if flip else [scaled]
-        x = mx.nd.array(np.stack(views).transpose(0, 3, 1, 2), ctx=device, dtype="float32")  # (V, H, W, 3) -> (V, 3, H, W)
+        x = mx.nd.array(
+            np.stack(views).transpose(0, 3, 1, 2), ctx=device, dtype="float32"
+        )  # (V, H, W, 3) -> (V, 3, H, W)
         maps = net.maps(x)
         if scale == 1 or scores is None:
             scores = maps.mean(axis=(0, 2, 3)).asnumpy()

@@ -1,4 +1,5 @@
 """What the tools share: options of a training, messages for expected errors, and the training's progress bar."""
+
 import logging
 import sys
 import time
@@ -11,8 +12,17 @@ from cian.engine import KVSTORES, Diverged, Interrupted
 from cian.files import read_json, write_json
 from cian.runtime import count_gpus, devices
 
-EXPECTED = (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError, IsADirectoryError,
-            RuntimeError, Diverged)
+EXPECTED = (
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    PermissionError,
+    IsADirectoryError,
+    RuntimeError,
+    Diverged,
+)
 
 
 def run_tool(main):
@@ -42,13 +52,17 @@ def claim_output(folder, name, record):
     """Say in folder/name (JSON) what the files there were made of; ValueError if they were made of something else."""
     path = Path(folder) / name
     if path.exists() and read_json(path) != record:
-        raise ValueError(f"{folder}: holds files of another checkpoint or other settings (see {path}); use another --output")
+        raise ValueError(
+            f"{folder}: holds files of another checkpoint or other settings (see {path}); use another --output"
+        )
     write_json(path, record)
 
 
 def add_preset(parser):
     """Add --preset."""
-    parser.add_argument("--preset", choices=PRESETS, default="voc12", help="set of defaults (default: voc12, the published one)")
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="voc12", help="set of defaults (default: voc12, the published one)"
+    )
 
 
 def add_training_options(parser, settings_class):
@@ -56,8 +70,7 @@ def add_training_options(parser, settings_class):
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
     parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
-    parser.add_argument("--init", required=True,
-                        help="starting weights: a .params file, gluoncv:NAME, or random")
+    parser.add_argument("--init", required=True, help="starting weights: a .params file, gluoncv:NAME, or random")
     parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
     parser.add_argument("--output", required=True, help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
@@ -78,14 +91,18 @@ class TrainingBar:
     def __call__(self, epoch, step, count, loss):
         if epoch != self._epoch:
             self.close()
-            self._bar = tqdm(total=count, initial=step, desc=f"epoch {epoch + 1}/{self._epochs}", unit="step", mininterval=1)
+            self._bar = tqdm(
+                total=count, initial=step, desc=f"epoch {epoch + 1}/{self._epochs}", unit="step", mininterval=1
+            )
             self._epoch = epoch
         self._bar.update(1)
         self._done += 1
         seconds = (time.monotonic() - self._began) / self._done  # a step, over this whole training
         left = seconds * ((self._epochs - epoch) * count - step - 1)
         end = time.strftime("%H:%M", time.localtime(time.time() + left))
-        self._bar.set_postfix_str(f"loss {loss:.3f}, {self._batch / seconds:.1f} images/s, all done {end}", refresh=False)
+        self._bar.set_postfix_str(
+            f"loss {loss:.3f}, {self._batch / seconds:.1f} images/s, all done {end}", refresh=False
+        )
 
     def close(self):
         """Finish the bar that is shown."""

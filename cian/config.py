@@ -3,6 +3,7 @@
 `voc12` is the published configuration and the default. `animals` (real VOC images of five animals and persons) and `scenes`
 (generated images) are for machines without a GPU; how their values were chosen stands in the README.
 """
+
 import dataclasses
 import typing
 from dataclasses import dataclass, field
@@ -43,7 +44,9 @@ class Training(Settings):
     """What classifier and segmentation training share."""
 
     backbone: str = setting("resnet101", "network that makes the features")
-    batchnorm: str = setting("frozen", "backbone batch normalisation: frozen on global statistics, or trained", ("frozen", "trained"))
+    batchnorm: str = setting(
+        "frozen", "backbone batch normalisation: frozen on global statistics, or trained", ("frozen", "trained")
+    )
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained, such as conv0,fire2")
     crop: int = setting(321, "side of the square training crops, pixels")
     train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
@@ -54,7 +57,9 @@ class Training(Settings):
     fast_lr_mult: float = setting(10.0, "factor on the learning rate of the new layers (affinity, fc1, classifier)")
     momentum: float = setting(0.9, "momentum of sgd")
     weight_decay: float = setting(5e-4, "L2 decay of weights and gammas; biases and betas have none")
-    schedule: str = setting("epoch", "poly decay stepped per epoch, as published, or per iteration", ("epoch", "iteration"))
+    schedule: str = setting(
+        "epoch", "poly decay stepped per epoch, as published, or per iteration", ("epoch", "iteration")
+    )
     power: float = setting(0.9, "power of the poly decay")
     seed: int = setting(0, "seed of everything random")
 
@@ -69,11 +74,18 @@ class Segmentation(Training):
     merge_self: bool = setting(True, "the image's own message takes part in the merging")
     group_size: int = setting(2, "images in a group: the query and its references")
     grouping: str = setting("common", "groups with a common class, or random ones (Table 3)", ("common", "random"))
-    losses: str = setting("ce+cp", "baseline: CE(self); ce: and CE(cross); ce+cp: and both completion terms (Table 2)",
-                          ("baseline", "ce", "ce+cp"))
-    class_set: str = setting("seeds", "classes that completion may use: those of the seed crop, or the image tags", ("seeds", "tags"))
+    losses: str = setting(
+        "ce+cp",
+        "baseline: CE(self); ce: and CE(cross); ce+cp: and both completion terms (Table 2)",
+        ("baseline", "ce", "ce+cp"),
+    )
+    class_set: str = setting(
+        "seeds", "classes that completion may use: those of the seed crop, or the image tags", ("seeds", "tags")
+    )
     pad_label: int = setting(0, "label of padding: 0 background, as published, or 255 ignored", (0, 255))
-    round: int = setting(1, "1 starts from a pretrained backbone with a zeroed bn_out gamma; 2 goes on from round one's end", (1, 2))
+    round: int = setting(
+        1, "1 starts from a pretrained backbone with a zeroed bn_out gamma; 2 goes on from round one's end", (1, 2)
+    )
 
     presets = {
         "voc12": {},
@@ -93,8 +105,16 @@ class Classifier(Training):
     presets = {
         "voc12": {},
         "animals": dict(backbone="squeezenet1.1", crop=257, batch=8, epochs=8, optimizer="adam", lr=1e-4),
-        "scenes": dict(backbone="resnet18", batchnorm="trained", crop=129, batch=16, epochs=12, optimizer="adam", lr=5e-4,
-                       fast_lr_mult=1.0),
+        "scenes": dict(
+            backbone="resnet18",
+            batchnorm="trained",
+            crop=129,
+            batch=16,
+            epochs=12,
+            optimizer="adam",
+            lr=5e-4,
+            fast_lr_mult=1.0,
+        ),
     }
 
 
@@ -102,11 +122,14 @@ class Classifier(Training):
 class Seeding(Settings):
     """From classifier to seeds (paper, "Initial Seeds")."""
 
-    cam_scales: Tuple[float, ...] = setting((0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added")
+    cam_scales: Tuple[float, ...] = setting(
+        (0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added"
+    )
     cam_threshold: float = setting(0.3, "foreground where the class activation is at least this")
     saliency: str = setting("", "method of the embedded saliency; empty: the default of cian.saliency")
-    saliency_threshold: float = setting(-1.0, "background where saliency is at most this; below 0: the method's own "
-                                              "(0.06 for DRFI maps in the paper)")
+    saliency_threshold: float = setting(
+        -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)"
+    )
 
     presets = {"voc12": {}, "animals": {}, "scenes": dict(cam_scales=(1.0, 1.5))}
 
@@ -116,10 +139,14 @@ class Inference(Settings):
     """Multi-scale prediction and dense CRF (published code, FIDELITY rows 22-25)."""
 
     test_size: int = setting(513, "images are padded to this square, pixels; larger ones to their own size")
-    scales: Tuple[float, ...] = setting((0.75, 1.0, 1.25), "scales whose logits are averaged, with their maximum; 1 is needed")
+    scales: Tuple[float, ...] = setting(
+        (0.75, 1.0, 1.25), "scales whose logits are averaged, with their maximum; 1 is needed"
+    )
     flip: bool = setting(True, "average with the mirrored image")
     crf_iterations: int = setting(5, "mean-field iterations of the CRF; 0 leaves it out")
-    crf: str = setting("exact", "exact: all classes; pruned: those that cannot win left out, faster", ("exact", "pruned"))
+    crf: str = setting(
+        "exact", "exact: all classes; pruned: those that cannot win left out, faster", ("exact", "pruned")
+    )
 
     presets = {"voc12": {}, "animals": dict(crf="pruned"), "scenes": dict(test_size=161, crf="pruned")}
 
@@ -129,9 +156,14 @@ def add_arguments(parser, cls):
     group = parser.add_argument_group(f"settings ({cls.__name__.lower()})", "defaults are those of the preset voc12")
     for item in dataclasses.fields(cls):
         choices = item.metadata["choices"]
-        group.add_argument("--" + item.name.replace("_", "-"), default=None, type=parser_of(item), choices=choices,
-                           metavar=None if choices else item.name.split("_")[-1].upper(),
-                           help=f"{item.metadata['help']} (default: {show(item.default)})")
+        group.add_argument(
+            "--" + item.name.replace("_", "-"),
+            default=None,
+            type=parser_of(item),
+            choices=choices,
+            metavar=None if choices else item.name.split("_")[-1].upper(),
+            help=f"{item.metadata['help']} (default: {show(item.default)})",
+        )
 
 
 def from_arguments(args, cls):

@@ -1,4 +1,5 @@
 """The training loop: any objective, on several devices through a KVStore, interruptible and exactly resumable."""
+
 import logging
 import math
 import signal
@@ -43,8 +44,10 @@ def make_trainer(net, settings, kvstore):
     frozen = tuple(prefix.strip() for prefix in settings.freeze.split(",") if prefix.strip())
     for prefix in frozen:
         if not any(name.startswith(prefix) for name in parameters):
-            raise ValueError(f"freeze: {prefix!r} is the start of no parameter's name; they start with "
-                             f"{', '.join(sorted({name.split('_')[0] for name in parameters}))}")
+            raise ValueError(
+                f"freeze: {prefix!r} is the start of no parameter's name; they start with "
+                f"{', '.join(sorted({name.split('_')[0] for name in parameters}))}"
+            )
     for name, parameter in parameters.items():
         parameter.lr_mult = settings.fast_lr_mult if name.startswith(FAST) else 1.0
         parameter.wd_mult = 1.0 if name.endswith(("_weight", "_gamma")) else 0.0
@@ -133,7 +136,7 @@ class Fit:
         """One update on all devices; logs it and checks that the loss is finite."""
         began = time.monotonic()
         self.trainer.set_learning_rate(learning_rate(self.settings, epoch, step / count))
-        mx.random.seed(hash((self.settings.seed, epoch, step)) % 2 ** 31)  # so that a resumed run draws the same
+        mx.random.seed(hash((self.settings.seed, epoch, step)) % 2**31)  # so that a resumed run draws the same
         losses, totals = [], []
         with mx.autograd.record():
             for device, share in zip(self.devices, split(batch, len(self.devices))):
@@ -142,14 +145,24 @@ class Fit:
                 totals.append(sum(losses[-1].values()) * images)
         mx.autograd.backward(totals)
         self.trainer.step(self.settings.batch)
-        values = {name: float(np.mean([loss[name].asscalar() for loss in losses])) for name in losses[0]}  # waits for the devices
+        values = {
+            name: float(np.mean([loss[name].asscalar() for loss in losses])) for name in losses[0]
+        }  # waits for the devices
         total = sum(values.values())
         if not math.isfinite(total):
             good = self.run.checkpoints()
-            raise Diverged(f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}; last good checkpoint: "
-                           f"{good[-1] if good else 'none yet'}. A smaller --lr may help.")
-        self.run.log(epoch=epoch, step=step, lr=self.trainer.learning_rate, loss=total, **values,
-                     seconds=round(time.monotonic() - began, 4))
+            raise Diverged(
+                f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}; last good checkpoint: "
+                f"{good[-1] if good else 'none yet'}. A smaller --lr may help."
+            )
+        self.run.log(
+            epoch=epoch,
+            step=step,
+            lr=self.trainer.learning_rate,
+            loss=total,
+            **values,
+            seconds=round(time.monotonic() - began, 4),
+        )
         self.progress(epoch, step, count, total)
 
     def save_state(self, epoch, step):
@@ -183,4 +196,7 @@ def split(batch, parts):
     if count % parts:
         raise ValueError(f"devices: {count} groups or images cannot be shared by {parts} devices")
     size = count // parts
-    return [tuple(None if array is None else array[part * size:(part + 1) * size] for array in batch) for part in range(parts)]
+    return [
+        tuple(None if array is None else array[part * size : (part + 1) * size] for array in batch)
+        for part in range(parts)
+    ]

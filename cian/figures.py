@@ -1,4 +1,5 @@
 """Pictures for people: labels in colour, overlays, heat maps, and contact sheets with titles and a class legend."""
+
 from pathlib import Path
 
 import matplotlib
@@ -93,7 +94,9 @@ def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
     draw = ImageDraw.Draw(page)
     for column, title in enumerate(column_titles):
         centre = gap + column * (cell[0] + gap) + cell[0] // 2
-        draw.text((centre, gap + line // 2), _shorten(title, _font(15, True), cell[0]), INK, _font(15, True), anchor="mm")
+        draw.text(
+            (centre, gap + line // 2), _shorten(title, _font(15, True), cell[0]), INK, _font(15, True), anchor="mm"
+        )
     for number, row in enumerate(rows):
         top = gap + head + number * step
         if row_titles is not None:

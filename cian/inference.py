@@ -1,4 +1,5 @@
 """Logits of whole images, and the masks made of them with a dense CRF in worker processes while the network works on."""
+
 from collections import OrderedDict, deque
 from pathlib import Path
 

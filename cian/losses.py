@@ -3,6 +3,7 @@
 Every loss is a mean over the pixels that count in the whole batch of a device (FIDELITY row 15). The published gradients are
 those of this mean times the device's number of images; the training loop applies that factor.
 """
+
 from cian.runtime import mx
 
 PIXELS_AT_LEAST = 1e-5  # the published bound on the number of pixels, against division by zero (FIDELITY row 17)
@@ -63,5 +64,7 @@ class TagLoss(mx.gluon.HybridBlock):
     """Multi-label sigmoid loss: mean over images and classes of the binary cross entropy, logits and tags (N, C) -> (1,)."""
 
     def hybrid_forward(self, F, logits, tags):
-        loss = F.relu(logits) - logits * tags + F.Activation(-F.abs(logits), act_type="softrelu")  # stable log(1 + e^-|x|)
+        loss = (
+            F.relu(logits) - logits * tags + F.Activation(-F.abs(logits), act_type="softrelu")
+        )  # stable log(1 + e^-|x|)
         return F.reshape(F.mean(loss), (1,))

@@ -2,6 +2,7 @@
 
 IoU of a class = right / (truth + predicted - right), in pixels over all images together, as in the VOC devkit.
 """
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
@@ -21,6 +22,7 @@ class Scores:
     classes: K names. confusion: int64 (K, K + 1), rows truth, columns prediction, the last column = unassigned (255),
     which only seeds have. images: how many were counted.
     """
+
     classes: Tuple[str, ...]
     confusion: np.ndarray
     images: int
@@ -98,8 +100,11 @@ class Scores:
         parts = {}
         for name, part in (("background", slice(0, 1)), ("foreground", slice(1, None))):
             right, truth, predicted = self.right[part].sum(), self.truth[part].sum(), self.predicted[part].sum()
-            parts[name] = {"precision": float(_divide(right, predicted)), "recall": float(_divide(right, truth)),
-                           "coverage": float(_divide(truth - self.unassigned[part].sum(), truth))}
+            parts[name] = {
+                "precision": float(_divide(right, predicted)),
+                "recall": float(_divide(right, truth)),
+                "coverage": float(_divide(truth - self.unassigned[part].sum(), truth)),
+            }
         return parts
 
 
@@ -123,8 +128,10 @@ def confusion_matrix(truth, prediction, classes, seeds=False, name="prediction")
         if ignore:
             wrong &= array != IGNORE
         if wrong.any():
-            raise ValueError(f"{what}: expected values 0..{classes - 1}{' or 255' if ignore else ''}, "
-                             f"found {np.unique(array[wrong])[:10].tolist()}")
+            raise ValueError(
+                f"{what}: expected values 0..{classes - 1}{' or 255' if ignore else ''}, "
+                f"found {np.unique(array[wrong])[:10].tolist()}"
+            )
     counts = truth != IGNORE
     columns = np.where(prediction == IGNORE, classes, prediction) if seeds else prediction
     cells = truth[counts].astype(np.int64) * (classes + 1) + columns[counts]
@@ -143,12 +150,16 @@ def evaluate_folder(predictions, truths, ids, classes, workers=None, progress=No
     if not ids:
         raise ValueError("ids: expected at least one image, found none")
     if len(set(ids)) != len(ids):
-        raise ValueError(f"ids: expected each image once, found {sorted({i for i in ids if ids.count(i) > 1})[:5]} repeated")
-    chunks = [ids[i:i + CHUNK] for i in range(0, len(ids), CHUNK)]
+        raise ValueError(
+            f"ids: expected each image once, found {sorted({i for i in ids if ids.count(i) > 1})[:5]} repeated"
+        )
+    chunks = [ids[i : i + CHUNK] for i in range(0, len(ids), CHUNK)]
     workers = min(workers or joblib.cpu_count(), len(chunks))
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator")
     total = np.zeros((len(classes), len(classes) + 1), np.int64)
-    work = (joblib.delayed(_count_chunk)(Path(predictions), Path(truths), chunk, len(classes), seeds) for chunk in chunks)
+    work = (
+        joblib.delayed(_count_chunk)(Path(predictions), Path(truths), chunk, len(classes), seeds) for chunk in chunks
+    )
     for chunk, counts in zip(chunks, parallel(work)):
         total += counts
         if progress is not None:

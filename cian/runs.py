@@ -1,4 +1,5 @@
 """The run folder: settings, log, checkpoints and the state to resume from; every file written whole or not at all."""
+
 import dataclasses
 import hashlib
 import json
@@ -22,7 +23,9 @@ def git_commit():
     here = Path(__file__).resolve().parent
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=str(here), capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=str(here), capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=str(here), capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit.stdout.strip() + ("-dirty" if changed.stdout.strip() else "")
@@ -47,10 +50,16 @@ class Run:
         """
         if self.settings_path.exists():
             if not resume:
-                raise FileExistsError(f"{self.folder}: holds a run already; give --resume to go on with it, or another --output")
+                raise FileExistsError(
+                    f"{self.folder}: holds a run already; give --resume to go on with it, or another --output"
+                )
             found = read_json(self.settings_path)
             keys = [key for key in sorted(set(found) | set(record)) if key != "circumstances"]
-            differ = [describe_difference(key, found.get(key), record.get(key)) for key in keys if found.get(key) != record.get(key)]
+            differ = [
+                describe_difference(key, found.get(key), record.get(key))
+                for key in keys
+                if found.get(key) != record.get(key)
+            ]
             if differ:
                 raise ValueError(f"{self.settings_path}: the run was begun differently: {'; '.join(differ)}")
         elif self.write:
@@ -87,9 +96,8 @@ class Run:
     def save_state(self, arrays, **numbers):
         """Write {name: numpy array} and whole numbers as resume.npz."""
         if self.write:
-            with replacing(self.state_path) as temporary:
-                with open(str(temporary), "wb") as file:
-                    np.savez(file, **arrays, **{"number:" + key: np.int64(value) for key, value in numbers.items()})
+            with replacing(self.state_path) as temporary, open(str(temporary), "wb") as file:
+                np.savez(file, **arrays, **{"number:" + key: np.int64(value) for key, value in numbers.items()})
 
     def load_state(self):
         """({name: numpy array}, {number name: int}) of resume.npz, or None where there is none; ValueError names a bad file."""
@@ -100,7 +108,7 @@ class Run:
                 values = {name: stored[name] for name in stored.files}
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise ValueError(f"{self.state_path}: not a readable state ({error})") from None
-        numbers = {name[len("number:"):]: int(values.pop(name)) for name in list(values) if name.startswith("number:")}
+        numbers = {name[len("number:") :]: int(values.pop(name)) for name in list(values) if name.startswith("number:")}
         return values, numbers
 
 
@@ -124,4 +132,9 @@ def folder_digest(folder, ids):
 
 def circumstances(versions):
     """Command line, commit, date and versions, for settings.json."""
-    return {"command": sys.argv, "commit": git_commit(), "started": time.strftime("%Y-%m-%d %H:%M:%S %z"), "versions": versions}
+    return {
+        "command": sys.argv,
+        "commit": git_commit(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "versions": versions,
+    }

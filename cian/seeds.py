@@ -3,6 +3,7 @@
 The paper generates foreground where the CAM, normalised to [0, 1], reaches 0.3 and background where the saliency is at
 most 0.06; "all the remaining unassigned pixels and conflictual assignments are abandoned and marked as ignored".
 """
+
 import zipfile
 from pathlib import Path
 
@@ -63,8 +64,9 @@ def resize_maps(maps, size):
     return resized
 
 
-def make_seed(cam_maps, class_ids, saliency, cam_threshold=CAM_THRESHOLD, saliency_threshold=SALIENCY_THRESHOLD,
-              overlap="ignore"):
+def make_seed(
+    cam_maps, class_ids, saliency, cam_threshold=CAM_THRESHOLD, saliency_threshold=SALIENCY_THRESHOLD, overlap="ignore"
+):
     """Label the pixels of one image that CAM or saliency is sure of; uint8 (H, W), 255 where none or several claim it.
 
     cam_maps: (C, H, W) in [0, 1], the CAM of each of the image's own classes at the image's size; class_ids: (C,) their
@@ -121,7 +123,7 @@ def substituted_ids(ids, share, seed=0):
         raise ValueError(f"ids: expected each id once, found {len(ids) - len(set(ids))} repeated")
     order = np.random.RandomState(seed).permutation(len(ids))
     names = sorted(ids)
-    drawn = {names[index] for index in order[:round(share * len(ids))]}
+    drawn = {names[index] for index in order[: round(share * len(ids))]}
     return [name for name in ids if name in drawn]
 
 
@@ -143,9 +145,15 @@ def read_seed(path, size, class_count):
 
 def _check_cam(name, class_ids, maps):
     if maps.ndim != 3 or class_ids.shape != maps.shape[:1] or 0 in maps.shape[1:]:
-        raise ValueError(f"{name}: expected (C,) class ids and (C, H, W) maps, found {class_ids.shape} and {maps.shape}")
-    if not np.issubdtype(class_ids.dtype, np.integer) or len(set(class_ids.tolist())) != len(class_ids) \
-            or (class_ids < 1).any() or (class_ids >= IGNORE).any():
+        raise ValueError(
+            f"{name}: expected (C,) class ids and (C, H, W) maps, found {class_ids.shape} and {maps.shape}"
+        )
+    if (
+        not np.issubdtype(class_ids.dtype, np.integer)
+        or len(set(class_ids.tolist())) != len(class_ids)
+        or (class_ids < 1).any()
+        or (class_ids >= IGNORE).any()
+    ):
         raise ValueError(f"{name}: expected integer class ids 1..{IGNORE - 1}, each once, found {class_ids.tolist()}")
     _check_unit(name, maps)
 

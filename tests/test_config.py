@@ -1,14 +1,24 @@
 """Settings: presets, types and command lines."""
+
 import argparse
 
 import pytest
 
-from cian.config import Classifier, Inference, Segmentation, Seeding, add_arguments, from_arguments
+from cian.config import Classifier, Inference, Seeding, Segmentation, add_arguments, from_arguments
 
 
 def test_published_defaults():
     s = Segmentation.preset("voc12")
-    assert (s.lr, s.weight_decay, s.momentum, s.power, s.crop, s.batch, s.epochs, s.fast_lr_mult) == (5e-4, 5e-4, 0.9, 0.9, 321, 16, 20, 10)
+    assert (s.lr, s.weight_decay, s.momentum, s.power, s.crop, s.batch, s.epochs, s.fast_lr_mult) == (
+        5e-4,
+        5e-4,
+        0.9,
+        0.9,
+        321,
+        16,
+        20,
+        10,
+    )
     assert s.train_scales == (0.5, 0.75, 1.0, 1.25, 1.5) and s.optimizer == "sgd" and s.schedule == "epoch"
     i = Inference.preset("voc12")
     assert (i.test_size, i.scales, i.flip, i.crf_iterations, i.crf) == (513, (0.75, 1.0, 1.25), True, 5, "exact")
@@ -41,8 +51,16 @@ def parse(words, cls=Segmentation):
 
 
 def test_given_options_win_over_the_preset():
-    s = parse(["--preset", "animals", "--epochs", "3", "--train-scales", "0.5,1", "--affinity", "no", "--losses", "baseline"])
-    assert (s.epochs, s.train_scales, s.affinity, s.losses, s.backbone) == (3, (0.5, 1.0), False, "baseline", "squeezenet1.1")
+    s = parse(
+        ["--preset", "animals", "--epochs", "3", "--train-scales", "0.5,1", "--affinity", "no", "--losses", "baseline"]
+    )
+    assert (s.epochs, s.train_scales, s.affinity, s.losses, s.backbone) == (
+        3,
+        (0.5, 1.0),
+        False,
+        "baseline",
+        "squeezenet1.1",
+    )
 
 
 def test_help_shows_the_defaults(capsys):

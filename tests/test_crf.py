@@ -1,4 +1,5 @@
 """Dense CRF: equal to pydensecrf called directly, to a slow dense sum, to the golden file; pruned near exact; errors."""
+
 import importlib.util
 from pathlib import Path
 
@@ -16,11 +17,11 @@ def make_case(classes=21, height=96, width=120, seed=0):
     """An image of two flat halves with noise, and logits that favour classes 0 and 3 with small tails elsewhere."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), 60, np.uint8)
-    image[:, width // 2:] = (180, 140, 100)
+    image[:, width // 2 :] = (180, 140, 100)
     image += rng.integers(0, 12, image.shape, dtype=np.uint8)
     logits = rng.normal(0, 0.7, (classes, height, width)).astype(np.float32)
-    logits[0, :, :width // 2 + 5] += 4
-    logits[min(3, classes - 1), :, width // 2 - 5:] += 4
+    logits[0, :, : width // 2 + 5] += 4
+    logits[min(3, classes - 1), :, width // 2 - 5 :] += 4
     return image, logits
 
 
@@ -70,7 +71,9 @@ def test_golden_file(shared):
     small = golden["logits_every_8"]
     assert small.shape[1:] == tuple(-(-side // 8) for side in image.shape[:2])
     rows, columns = np.arange(image.shape[0]) // 8, np.arange(image.shape[1]) // 8
-    logits = np.ascontiguousarray(small[:, rows][:, :, columns])  # nearest: a case of the published logits' size and range
+    logits = np.ascontiguousarray(
+        small[:, rows][:, :, columns]
+    )  # nearest: a case of the published logits' size and range
     exact = dense_crf(image, logits, 5)
     np.testing.assert_array_equal(exact, direct(np.array(image), logits, 5).argmax(axis=0))
     assert (exact == dense_crf(image, logits, 5, method="pruned")).mean() >= 0.9995
@@ -169,6 +172,14 @@ def test_survivors_by_hand():
     np.testing.assert_array_equal(crf.survivors(probability), [0, 2, 5])
     probability[8, 0, 0] = 0.25  # a fourth: two vectors, filled with the next ones 6, 4, 1
     np.testing.assert_array_equal(crf.survivors(probability), [0, 1, 2, 4, 5, 6, 8])
+
+
+def test_share_by_hand():
+    logits = np.zeros((4, 20, 20), np.float32)  # all alike: each of the three others gets a third of their message
+    others, settings = np.array([1, 2, 3]), CRFSettings(bilateral_sxy=10)
+    assert crf._share(logits, others, settings) == pytest.approx(1 / 3, rel=1e-5)
+    logits[2:] = -60  # one of them alone: all of it
+    assert crf._share(logits, others, settings) == pytest.approx(1, rel=1e-5)
 
 
 def test_errors_say_what_is_wrong():

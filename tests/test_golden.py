@@ -1,4 +1,5 @@
 """The training step, update and inference against files that the published code computed (shared/golden/README.md)."""
+
 import json
 import os
 import subprocess
@@ -24,13 +25,19 @@ CASES = {
     "train_resnet50_pair": (dict(backbone="resnet50"), "cpu", 2, False),
     "train_resnet50_pair_zero_gamma": (dict(backbone="resnet50"), "cpu", 2, True),
     "train_resnet50_two_devices": (dict(backbone="resnet50"), "cpu0,cpu1", 2, False),
-    "train_resnet50_group3_avg_cosine": (dict(backbone="resnet50", group_size=3, merge="avg", similarity="cosine",
-                                              merge_self=False), "cpu", 1, False),
+    "train_resnet50_group3_avg_cosine": (
+        dict(backbone="resnet50", group_size=3, merge="avg", similarity="cosine", merge_self=False),
+        "cpu",
+        1,
+        False,
+    ),
     "train_resnet101_pair": (dict(backbone="resnet101"), "cpu", 1, False),
 }
 #: running statistics that the golden file holds as they were before its second update: batch normalisation writes them in the
 #: backward pass behind the engine's back, and the file's maker did not wait for it. Values of the published code with a wait.
-STALE = {"train_resnet50_pair": {"bn_out_moving_mean": (5.9309278, 5.3582177), "bn_out_moving_var": (29.85923, 15.541937)}}
+STALE = {
+    "train_resnet50_pair": {"bn_out_moving_mean": (5.9309278, 5.3582177), "bn_out_moving_var": (29.85923, 15.541937)}
+}
 
 
 def by_group(array, count, size):
@@ -44,7 +51,10 @@ def deviations(golden, settings, names, updates, zero_gamma, folder):
     contexts = devices(names)
     objective = SegmentationObjective(settings, 21, contexts)
     parameters = objective.net.collect_params()
-    start = {name: parameter(name, p.shape) * (0 if zero_gamma and name == "bn_out_gamma" else 1) for name, p in parameters.items()}
+    start = {
+        name: parameter(name, p.shape) * (0 if zero_gamma and name == "bn_out_gamma" else 1)
+        for name, p in parameters.items()
+    }
     for name, value in start.items():
         parameters[name].set_data(mx.nd.array(value))
     images, labels = (by_group(golden[key], len(contexts), settings.group_size) for key in ("data", "label"))
@@ -52,9 +62,15 @@ def deviations(golden, settings, names, updates, zero_gamma, folder):
     found = {}
     with mx.autograd.train_mode():
         share = len(images) // len(contexts)
-        logits = [objective.group(mx.nd.array(images[i * share:(i + 1) * share], ctx=c, dtype="float32")) for i, c in enumerate(contexts)]
+        logits = [
+            objective.group(mx.nd.array(images[i * share : (i + 1) * share], ctx=c, dtype="float32"))
+            for i, c in enumerate(contexts)
+        ]
     for key, maps in zip(("logits_self", "logits_cross"), zip(*logits)):
-        maps, wanted = np.concatenate([m.asnumpy() for m in maps]), by_group(golden[key], len(contexts), settings.group_size)
+        maps, wanted = (
+            np.concatenate([m.asnumpy() for m in maps]),
+            by_group(golden[key], len(contexts), settings.group_size),
+        )
         found[key] = float(np.abs(maps - wanted).max() / np.abs(wanted).max())
 
     fit = Fit(objective, None, Run(folder, "golden", write=False), settings, contexts)
@@ -64,14 +80,18 @@ def deviations(golden, settings, names, updates, zero_gamma, folder):
         if update == 0:
             trained = {name for name, p in parameters.items() if p.grad_req != "null"}
             assert trained == set(golden["grad_names"])
-            found["gradient norm"] = max(relative(np.linalg.norm(parameters[name].list_grad()[0].asnumpy()), norm)
-                                         for name, norm in zip(golden["grad_names"], golden["grad_norm"]))
+            found["gradient norm"] = max(
+                relative(np.linalg.norm(parameters[name].list_grad()[0].asnumpy()), norm)
+                for name, norm in zip(golden["grad_names"], golden["grad_norm"])
+            )
     for kind in ("arg", "aux"):
         for name, norm, delta in zip(*(golden[f"{kind}_{key}"] for key in ("names", "norm", "delta_norm"))):
             norm, delta = STALE.get(golden["case"], {}).get(name, (norm, delta))
             value = np.mean([data.asnumpy() for data in parameters[name].list_data()], axis=0)
-            for what, measured, wanted in ((f"{kind} norm", np.linalg.norm(value), norm),
-                                           (f"{kind} delta", np.linalg.norm(value - start[name]), delta)):
+            for what, measured, wanted in (
+                (f"{kind} norm", np.linalg.norm(value), norm),
+                (f"{kind} delta", np.linalg.norm(value - start[name]), delta),
+            ):
                 found[what] = max(found.get(what, 0), relative(measured, wanted))
     return found
 
@@ -99,8 +119,13 @@ def test_training_equals_the_published_code(case, shared, tmp_path):
         check(case, shared, tmp_path)
         return
     # several CPU devices need a process with one OpenMP thread each
-    result = subprocess.run([sys.executable, __file__, case, str(shared), str(tmp_path)], capture_output=True, text=True, timeout=300,
-                            env=dict(os.environ, OMP_NUM_THREADS="1"))
+    result = subprocess.run(
+        [sys.executable, __file__, case, str(shared), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "gradient norm" in json.loads(result.stdout.splitlines()[-1])
 
@@ -125,4 +150,4 @@ def test_inference_equals_the_published_code(shared):
 
 
 if __name__ == "__main__":  # one case in a process of its own; prints its deviations as JSON
-    print(json.dumps(check(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))
+    sys.stdout.write(json.dumps(check(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])) + "\n")

@@ -1,4 +1,5 @@
 """Networks: sizes, the affinity against a slow NumPy oracle, groups against single images."""
+
 import numpy as np
 import pytest
 
@@ -45,16 +46,27 @@ def test_unknown_choices_are_named():
 
 def slow_message(block, query_map, reference_map, cosine):
     """Eq. 1-3 pixel by pixel in NumPy, from one image's features (C, h, w) and its reference's."""
+
     def embed(conv, x, pool=False):
         weight = conv.weight.data().asnumpy()[:, :, 0, 0]
         y = np.einsum("dc,chw->dhw", weight, x)
         if pool:
             side = (y.shape[1] - 1) // 2 + 1
             padded = np.pad(y, ((0, 0), (1, 2), (1, 2)), constant_values=-np.inf)
-            y = np.stack([[padded[:, 2 * r:2 * r + 3, 2 * c:2 * c + 3].max(axis=(1, 2)) for c in range(side)] for r in range(side)])
+            y = np.stack(
+                [
+                    [padded[:, 2 * r : 2 * r + 3, 2 * c : 2 * c + 3].max(axis=(1, 2)) for c in range(side)]
+                    for r in range(side)
+                ]
+            )
             y = y.transpose(2, 0, 1)
         return y.reshape(len(y), -1)
-    q, k, v = embed(block.query, query_map), embed(block.key, reference_map, True), embed(block.value, reference_map, True)
+
+    q, k, v = (
+        embed(block.query, query_map),
+        embed(block.key, reference_map, True),
+        embed(block.value, reference_map, True),
+    )
     if cosine:
         q, k = q / np.linalg.norm(q, axis=0), k / np.linalg.norm(k, axis=0)
     message = np.zeros_like(q)
@@ -120,6 +132,7 @@ def test_multi_scale_is_the_mean_of_scales_maximum_and_mirror():
         small = net(mx.nd.contrib.BilinearResize2D(image, height=33, width=33))  # int((65 - 1) 0.5) + 1
         maps.append(mx.nd.contrib.BilinearResize2D(small, height=9, width=9).asnumpy())
         return (maps[0] + maps[1] + np.maximum(*maps)) / 3
+
     wanted = (merged(x) + merged(x[:, :, :, ::-1])[:, :, :, ::-1]) / 2
     block = MultiScale(net, (65, 65), (0.5, 1.0))
     block.hybridize()

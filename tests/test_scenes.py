@@ -125,14 +125,14 @@ def test_objects_are_visible_and_show_their_distinctive_part():
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_the_distinctive_part_is_small_and_the_object_has_the_area_asked_for(name):
-    for seed in range(4):
+    for seed in range(12):
         sketch = draw_object(name, 12000, np.random.default_rng(seed))
         solid, part = sketch.alpha > 0.5, (sketch.part > 0.5) & (sketch.alpha > 0.5)
         assert 0.03 < part.sum() / solid.sum() < 0.25
         assert 0.8 < solid.sum() / 12000 < 1.2
         edge = np.concatenate([sketch.alpha[[0, -1]].ravel(), sketch.alpha[:, [0, -1]].ravel()])
         assert edge.max() == 0  # nothing is cut off, whatever the turn
-        assert sketch.colour.min() >= 0 and sketch.colour.max() <= 1
+        assert sketch.colour.min() >= 0 and sketch.colour.max() <= 1 + 1e-6
 
 
 def test_a_finished_data_set_is_not_made_again(root):

@@ -1,4 +1,5 @@
 """Measure how fast parts of the project are on this machine, one sub-command a part."""
+
 import argparse
 import json
 import sys
@@ -19,8 +20,12 @@ def parse_args(argv=None):
     formatter = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    crf = commands.add_parser("crf", formatter_class=formatter, description=compare_crf.__doc__,
-                              help="pruned against exact dense CRF: time per image and share of equal pixels")
+    crf = commands.add_parser(
+        "crf",
+        formatter_class=formatter,
+        description=compare_crf.__doc__,
+        help="pruned against exact dense CRF: time per image and share of equal pixels",
+    )
     crf.add_argument("--data", type=Path, required=True, help="data set root in VOC layout, with masks")
     crf.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
     crf.add_argument("--images", type=int, default=100, help="how many images, from the start of the list")
@@ -40,8 +45,9 @@ def made_up_logits(label, classes, rng):
     height, width = label.shape
     size = (width + 7) // 8, (height + 7) // 8
     truth = np.where(label == IGNORE, 0, label)
-    planes = np.stack([cv2.resize((truth == k).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-                       for k in range(classes)])
+    planes = np.stack(
+        [cv2.resize((truth == k).astype(np.float32), size, interpolation=cv2.INTER_AREA) for k in range(classes)]
+    )
     for k in np.unique(truth[truth > 0]):
         other = rng.choice([c for c in range(1, classes) if c != k] or [0])
         moved = planes[k] * np.clip(0.7 / (1 + np.exp(-2 * smooth_noise(size, 4.0, rng))), 0, 0.9)
@@ -79,14 +85,20 @@ def compare_crf(dataset, ids, iterations=5, seed=0, progress=None):
         if progress is not None:
             progress(1)
     means = {name: float(np.mean(values)) for name, values in seconds.items()}
-    return {"images": len(ids), "iterations": iterations, "seconds_per_image": means,
-            "compiled": native() is not None, "ratio": means["exact"] / means["pruned"], "equal": sum(equal) / sum(pixels),
-            "equal_in_worst_image": float(np.min(np.divide(equal, pixels)))}
+    return {
+        "images": len(ids),
+        "iterations": iterations,
+        "seconds_per_image": means,
+        "compiled": native() is not None,
+        "ratio": means["exact"] / means["pruned"],
+        "equal": sum(equal) / sum(pixels),
+        "equal_in_worst_image": float(np.min(np.divide(equal, pixels))),
+    }
 
 
 def run_crf(args):
     dataset = open_dataset(args.data)
-    ids = dataset.read_ids(args.list)[:args.images]
+    ids = dataset.read_ids(args.list)[: args.images]
     with tqdm(total=len(ids), unit="image", desc="crf") as bar:
         return compare_crf(dataset, ids, args.iterations, args.seed, bar.update)
 

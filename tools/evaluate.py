@@ -1,4 +1,5 @@
 """Compare predicted label images with the truth: IoU, precision and recall per class, and their mean IoU."""
+
 import argparse
 import sys
 from pathlib import Path
@@ -17,9 +18,15 @@ def parse_args(argv=None):
     parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
     parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line")
     parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
-    parser.add_argument("--class-names", type=Path, help="text file of all class names, background first; "
-                        "if not given, classes.txt beside the ground-truth folder, or else VOC's 21")
-    parser.add_argument("--seeds", action="store_true", help="255 in a prediction means unassigned: allowed and counted")
+    parser.add_argument(
+        "--class-names",
+        type=Path,
+        help="text file of all class names, background first; "
+        "if not given, classes.txt beside the ground-truth folder, or else VOC's 21",
+    )
+    parser.add_argument(
+        "--seeds", action="store_true", help="255 in a prediction means unassigned: allowed and counted"
+    )
     parser.add_argument("--workers", type=int, help="processes; all processors if not given")
     parser.add_argument("--json", type=Path, help="also write the scores, as fractions, to this file")
     return parser.parse_args(argv)
@@ -45,20 +52,30 @@ def class_names(file, ground_truth):
 
 def as_json(scores, chosen, seeds):
     """Scores as plain fractions and counts; null where a class has nothing to divide by."""
+
     def by_class(values):
         return {scores.classes[i]: _plain(values[i]) for i in scores.indices(chosen)}
 
-    result = {"images": scores.images, "miou": _plain(scores.mean_iou(chosen)), "iou": by_class(scores.iou),
-              "precision": by_class(scores.precision), "recall": by_class(scores.recall),
-              "counts": {"truth": by_class(scores.truth), "predicted": by_class(scores.predicted),
-                         "right": by_class(scores.right)},
-              "left_out_of_mean": scores.absent(chosen)}
+    result = {
+        "images": scores.images,
+        "miou": _plain(scores.mean_iou(chosen)),
+        "iou": by_class(scores.iou),
+        "precision": by_class(scores.precision),
+        "recall": by_class(scores.recall),
+        "counts": {
+            "truth": by_class(scores.truth),
+            "predicted": by_class(scores.predicted),
+            "right": by_class(scores.right),
+        },
+        "left_out_of_mean": scores.absent(chosen),
+    }
     if seeds:
         result["miou_unassigned_wrong"] = _plain(scores.mean_iou(chosen, unassigned_wrong=True))
         result["coverage"] = by_class(scores.coverage)
         result["counts"]["unassigned"] = by_class(scores.unassigned)
-        result["totals"] = {name: {key: _plain(value) for key, value in part.items()}
-                            for name, part in scores.totals().items()}
+        result["totals"] = {
+            name: {key: _plain(value) for key, value in part.items()} for name, part in scores.totals().items()
+        }
     return result
 
 
@@ -84,10 +101,15 @@ def as_table(scores, chosen, seeds):
         unassigned, pixels = scores.unassigned.sum(), scores.truth.sum()
         lines.append("")
         for name, part in scores.totals().items():
-            lines.append(f"all {name}".ljust(width) + " " * 11
-                         + "".join(_percent(part[key]) for key in ("precision", "recall", "coverage")))
-        lines.append(f"unassigned: {unassigned} of {pixels} pixels ({100 * unassigned / max(pixels, 1):.1f} %), left out of "
-                     f"IoU; with them as errors, mean IoU {_percent(scores.mean_iou(chosen, unassigned_wrong=True)).strip()}")
+            lines.append(
+                f"all {name}".ljust(width)
+                + " " * 11
+                + "".join(_percent(part[key]) for key in ("precision", "recall", "coverage"))
+            )
+        lines.append(
+            f"unassigned: {unassigned} of {pixels} pixels ({100 * unassigned / max(pixels, 1):.1f} %), left out of "
+            f"IoU; with them as errors, mean IoU {_percent(scores.mean_iou(chosen, unassigned_wrong=True)).strip()}"
+        )
     absent = scores.absent(chosen)
     if absent:
         lines.append("left out of the mean, in neither truth nor prediction: " + ", ".join(absent))
@@ -104,7 +126,9 @@ def main(argv=None):
     try:
         ids, names = read_ids(args.list), class_names(args.class_names, args.ground_truth)
         with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
-            scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, bar.update, args.seeds)
+            scores = evaluate_folder(
+                args.predictions, args.ground_truth, ids, names, args.workers, bar.update, args.seeds
+            )
         table, result = as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
         if args.json:
             write_json(args.json, result)

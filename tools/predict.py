@@ -2,6 +2,7 @@
 
 Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped.
 """
+
 import argparse
 import hashlib
 from pathlib import Path
@@ -24,11 +25,21 @@ def parse_args(argv):
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="val", help="list of ids (default: val)")
     parser.add_argument("--output", required=True, help="folder of the predictions")
-    parser.add_argument("--fit", choices=FITS, default="pad",
-                        help="pad: published testing; warp: published pseudo labels, the image warped to the square (default: pad)")
-    parser.add_argument("--filter-tags", action="store_true", help="only the image's own classes and background may be predicted")
-    parser.add_argument("--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: XML)")
-    parser.add_argument("--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)")
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="pad",
+        help="pad: published testing; warp: published pseudo labels, the image warped to the square (default: pad)",
+    )
+    parser.add_argument(
+        "--filter-tags", action="store_true", help="only the image's own classes and background may be predicted"
+    )
+    parser.add_argument(
+        "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: XML)"
+    )
+    parser.add_argument(
+        "--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)"
+    )
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
     add_preset(parser)
@@ -55,8 +66,16 @@ def main(argv=None):
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
     device = chosen_devices(args.devices)[0]
     net = load_network(args.checkpoint, args.backbone, args.similarity, device)
-    claim_output(args.output, "predict.json", {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "fit": args.fit,
-                               "filter_tags": args.filter_tags, "settings": settings_record(settings)})
+    claim_output(
+        args.output,
+        "predict.json",
+        {
+            "checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(),
+            "fit": args.fit,
+            "filter_tags": args.filter_tags,
+            "settings": settings_record(settings),
+        },
+    )
     todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
     items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
     segmenter = Segmenter(net, device, settings.test_size, settings.scales, settings.flip, args.fit)

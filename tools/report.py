@@ -2,6 +2,7 @@
 
 Reads the folder that experiments/quickstart.sh writes; prints and writes OUTPUT/summary.md, and OUTPUT/sheet.png.
 """
+
 import argparse
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", required=True, help="folder of the main job")
     parser.add_argument("--data", required=True, help="data set in VOC layout")
-    parser.add_argument("--sheet-list", required=True, help="text file of the ids to draw; their CAM and seeds are in RUN/sheet")
+    parser.add_argument(
+        "--sheet-list", required=True, help="text file of the ids to draw; their CAM and seeds are in RUN/sheet"
+    )
     return parser.parse_args(argv)
 
 
@@ -69,7 +72,9 @@ def main(argv=None):
     titles = ["image", "truth", "CAM", "seed", "round one + CRF", "round two + CRF"]
     legend = {index: dataset.classes[index] for index in sorted(shown)}
     legend[255] = "unlabelled"
-    write_png(run / "sheet.png", sheet([picture_row(run, dataset, i) for i in ids], titles, row_titles=ids, legend=legend))
+    write_png(
+        run / "sheet.png", sheet([picture_row(run, dataset, i) for i in ids], titles, row_titles=ids, legend=legend)
+    )
     print(table)
     print(f"pictures: {run / 'sheet.png'}")
 

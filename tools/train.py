@@ -1,4 +1,5 @@
 """Train the CIAN network, or its baselines, on seeds, in groups of images that share a class."""
+
 import argparse
 from pathlib import Path
 
@@ -42,14 +43,23 @@ def main(argv=None):
     labels = Path(args.seeds)
     missing = [i for i in ids if not (labels / f"{i}.png").is_file()]
     if missing:
-        raise FileNotFoundError(f"{labels}: no label image for {len(missing)} of {len(ids)} ids, such as {missing[0]}.png")
+        raise FileNotFoundError(
+            f"{labels}: no label image for {len(missing)} of {len(ids)} ids, such as {missing[0]}.png"
+        )
     contexts = chosen_devices(args.devices)
     store = mx.kv.create(args.kvstore) if args.kvstore.startswith("dist") else args.kvstore
     rank, ranks = (store.rank, store.num_workers) if args.kvstore.startswith("dist") else (0, 1)
 
     run = Run(args.output, f"cian_{settings.backbone}", write=rank == 0)
-    record = {"tool": "train", "settings": settings_record(settings), "init": str(args.init), "list": args.list,
-              "data": dataset.fingerprint(ids), "seeds": folder_digest(labels, ids), "circumstances": circumstances(versions())}
+    record = {
+        "tool": "train",
+        "settings": settings_record(settings),
+        "init": str(args.init),
+        "list": args.list,
+        "data": dataset.fingerprint(ids),
+        "seeds": folder_digest(labels, ids),
+        "circumstances": circumstances(versions()),
+    }
     run.open(record, args.resume)
 
     objective = SegmentationObjective(settings, len(dataset.classes), contexts)
@@ -62,7 +72,9 @@ def main(argv=None):
         images, crops = made
         hot = multi_hot(batch_ids, tags, len(dataset.classes))
         hot[:, 0] = 1  # completion by tags may always use the background
-        return tuple(array.reshape((-1, size) + array.shape[1:]) for array in (images, crops, hot))  # (P G, ..) -> (P, G, ..)
+        return tuple(
+            array.reshape((-1, size) + array.shape[1:]) for array in (images, crops, hot)
+        )  # (P G, ..) -> (P, G, ..)
 
     bar = TrainingBar(settings.epochs, settings.batch)
     with Loader(plan, examples.make_batch, args.workers) as loader:

@@ -1,4 +1,5 @@
 """Train the image classifier whose class activation maps become the seeds."""
+
 import argparse
 
 import numpy as np
@@ -45,8 +46,17 @@ def main(argv=None):
     rank, ranks = (store.rank, store.num_workers) if args.kvstore.startswith("dist") else (0, 1)
 
     run = Run(args.output, f"cam_{settings.backbone}", write=rank == 0)
-    run.open({"tool": "train_cam", "settings": settings_record(settings), "init": str(args.init), "list": args.list,
-              "data": dataset.fingerprint(ids), "circumstances": circumstances(versions())}, args.resume)
+    run.open(
+        {
+            "tool": "train_cam",
+            "settings": settings_record(settings),
+            "init": str(args.init),
+            "list": args.list,
+            "data": dataset.fingerprint(ids),
+            "circumstances": circumstances(versions()),
+        },
+        args.resume,
+    )
 
     classes = len(dataset.classes)
     objective = ClassifierObjective(settings, classes - 1, contexts)
@@ -65,7 +75,9 @@ def main(argv=None):
     if args.val_list and rank == 0:
         val_ids = dataset.read_ids(args.val_list)
         mean, per_class = measure(objective.net, dataset, val_ids, dataset.read_tags(val_ids, args.tags), contexts[0])
-        write_json(run.folder / "tags.json", {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)})
+        write_json(
+            run.folder / "tags.json", {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)}
+        )
         print(f"mean average precision on {args.val_list}: {100 * mean:.1f} %")
     print(run.checkpoint_path(settings.epochs - 1))
 

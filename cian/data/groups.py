@@ -1,4 +1,5 @@
 """Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12)."""
+
 from collections import deque
 
 
@@ -33,7 +34,7 @@ def common_class_groups(order, tags, size):
 def random_groups(order, tags, size):
     """Consecutive groups of `size` images of `order` (ids), whatever their classes; the incomplete tail is dropped."""
     for start in range(0, len(order) - size + 1, size):
-        yield tuple(order[start:start + size])
+        yield tuple(order[start : start + size])
 
 
 GROUPINGS = {"common": common_class_groups, "random": random_groups}
@@ -50,4 +51,4 @@ def batches_of_groups(order, tags, group_size, batch, grouping="common"):
         raise ValueError(f"batch: {batch} images, expected a multiple of the group size {group_size}")
     groups = list(GROUPINGS[grouping](order, tags, group_size))
     count = batch // group_size
-    return [groups[start:start + count] for start in range(0, len(groups) - count + 1, count)]
+    return [groups[start : start + count] for start in range(0, len(groups) - count + 1, count)]

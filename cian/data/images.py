@@ -1,4 +1,5 @@
 """Images and label images: read with an error that names the file, written with the VOC palette."""
+
 import functools
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def read_label(path):
     """Read a label PNG (palette or grey) as uint8 (H, W) class indices; any other mode is a ValueError."""
     image = open_image(path)
     if image.mode not in ("P", "L"):
-        raise ValueError(f"{path}: label images are palette (P) or grey (L) PNGs of class indices, found mode {image.mode}")
+        raise ValueError(
+            f"{path}: label images are palette (P) or grey (L) PNGs of class indices, found mode {image.mode}"
+        )
     return np.asarray(image)
 
 
@@ -56,8 +59,10 @@ def write_label(path, label):
     """Write (H, W) class indices 0..255 as a palette PNG with the VOC colours, whole or not at all."""
     label = np.asarray(label)
     if label.ndim != 2 or (label.size and (label.min() < 0 or label.max() > 255)):
-        raise ValueError(f"label for {path}: expected (H, W) values in 0..255, found shape {label.shape}"
-                         + (f", values {label.min()}..{label.max()}" if label.size else ""))
+        raise ValueError(
+            f"label for {path}: expected (H, W) values in 0..255, found shape {label.shape}"
+            + (f", values {label.min()}..{label.max()}" if label.size else "")
+        )
     image = Image.fromarray(label.astype(np.uint8), mode="P")
     image.putpalette(palette().ravel().tolist())
     with replacing(path) as temporary:

@@ -3,6 +3,7 @@
 Everything random in an example comes from (seed, epoch, batch, position), so any batch can be made again on its own: that is
 what makes resuming exact.
 """
+
 import os
 import signal
 import threading
@@ -75,17 +76,24 @@ class Plan:
         np.random.default_rng((self.seed, epoch)).shuffle(order)
         batches = batches_of_groups(order, self.tags, self.group_size, self.batch, self.grouping)
         if not batches:
-            raise ValueError(f"no batch of {self.batch} images in groups of {self.group_size} can be made from the "
-                             f"{len(order)} images of the list; use a smaller batch or a longer list")
+            raise ValueError(
+                f"no batch of {self.batch} images in groups of {self.group_size} can be made from the "
+                f"{len(order)} images of the list; use a smaller batch or a longer list"
+            )
         return [self._share(index, epoch, groups) for index, groups in enumerate(batches)]
 
     def _share(self, index, epoch, groups):
         size = len(groups) // self.ranks
         if size * self.ranks != len(groups):
             raise ValueError(f"batch: {len(groups)} groups cannot be shared by {self.ranks} workers; use a multiple")
-        keyed = [(group, tuple((self.seed, epoch, index, position * self.group_size + member) for member in range(len(group))))
-                 for position, group in enumerate(groups)]
-        return keyed[self.rank * size:(self.rank + 1) * size]
+        keyed = [
+            (
+                group,
+                tuple((self.seed, epoch, index, position * self.group_size + member) for member in range(len(group))),
+            )
+            for position, group in enumerate(groups)
+        ]
+        return keyed[self.rank * size : (self.rank + 1) * size]
 
 
 class Loader:
@@ -96,7 +104,9 @@ class Loader:
 
     def __init__(self, plan, make_batch, workers=1, ahead=4):
         self.plan, self._make_batch, self._ahead = plan, make_batch, ahead
-        self._pool = ProcessPoolExecutor(workers, initializer=prepare_worker, initargs=(os.getpid(),)) if workers else None
+        self._pool = (
+            ProcessPoolExecutor(workers, initializer=prepare_worker, initargs=(os.getpid(),)) if workers else None
+        )
 
     def __enter__(self):
         return self

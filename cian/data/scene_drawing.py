@@ -98,7 +98,7 @@ class Sketch:
 
     def __init__(self, radius, degrees=0.0, mirror=False):
         self.radius = float(radius)
-        self.side = int(2.2 * radius) + 2
+        self.side = int(2.4 * radius) + 2  # corners of wings and limbs reach a little beyond the unit circle
         a = np.deg2rad(degrees)
         self._matrix = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
         if mirror:

@@ -1,4 +1,5 @@
 """Training transforms as published: mirror, scale, pad, crop, and the label shrunk to the feature map (FIDELITY rows 19-21)."""
+
 import cv2
 import numpy as np
 

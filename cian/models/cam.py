@@ -1,4 +1,5 @@
 """The classifier whose class activation maps are the seeds (Zhou et al., CVPR 2016; CIAN paper, "Initial Seeds")."""
+
 from cian.models.cian import backbone
 from cian.models.layers import conv
 from cian.runtime import mx

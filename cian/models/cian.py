@@ -1,4 +1,5 @@
 """DeepLab-LargeFOV with the cross-image affinity module: the network of one image, and of groups of images in training."""
+
 from cian.models.affinity import MERGES, Affinity
 from cian.models.layers import conv
 from cian.models.resnet import ResNet

@@ -1,4 +1,5 @@
 """The published test-time network: several scales, their maximum, and the mirrored image (FIDELITY rows 22 and 23)."""
+
 from cian.models.cian import STRIDE
 from cian.runtime import mx
 

@@ -3,6 +3,7 @@
 Gluon's networks take (RGB / 255 - mean) / std; here the input is RGB 0..255, so that scaling is folded into the statistics of
 `bn_data`, exactly (FIDELITY row 6).
 """
+
 import logging
 import re
 
@@ -26,8 +27,13 @@ def squeezenet_names():
     positions = (3, 4, 6, 7, 9, 10, 11, 12)  # of the fires in Gluon's `features`; poolings and ReLU take the others
     for index, position in zip(range(len(FIRES)), positions):
         fire = f"fire{index + 2}"
-        names.update({f"features.{position}.0.0": fire + "_squeeze", f"features.{position}.1.0.0": fire + "_expand1x1",
-                      f"features.{position}.1.1.0": fire + "_expand3x3"})
+        names.update(
+            {
+                f"features.{position}.0.0": fire + "_squeeze",
+                f"features.{position}.1.0.0": fire + "_expand1x1",
+                f"features.{position}.1.1.0": fire + "_expand3x3",
+            }
+        )
     return names
 
 
@@ -49,7 +55,9 @@ def resnet_names(depth):
     for stage, count in enumerate(units):
         for unit in range(count):
             ours, theirs = f"stage{stage + 1}_unit{unit + 1}", f"features.{5 + stage}.{unit}"
-            names.update({f"{theirs}.{layer}": f"{ours}_{layer}" for layer in ("bn1", "bn2", "bn3", "conv1", "conv2", "conv3")})
+            names.update(
+                {f"{theirs}.{layer}": f"{ours}_{layer}" for layer in ("bn1", "bn2", "bn3", "conv1", "conv2", "conv3")}
+            )
             names[f"{theirs}.downsample"] = ours + "_sc"
     return names
 
@@ -67,7 +75,9 @@ GLUON = {
 def gluon_counterpart(backbone):
     """The entry of GLUON for a backbone; ValueError lists those that have one."""
     if backbone not in GLUON:
-        raise ValueError(f"init: {backbone} has no Gluon counterpart with the same layers; these have: {', '.join(GLUON)}")
+        raise ValueError(
+            f"init: {backbone} has no Gluon counterpart with the same layers; these have: {', '.join(GLUON)}"
+        )
     return GLUON[backbone]
 
 
@@ -87,7 +97,9 @@ def from_gluon(arrays, backbone, source):
             continue
         renamed[f"{names[layer]}_{GLUON_RUNNING.get(kind, kind)}"] = value
     if unknown:
-        raise ValueError(f"{source}: not Gluon's {GLUON[backbone][1]}: unknown parameters {', '.join(sorted(unknown)[:6])}")
+        raise ValueError(
+            f"{source}: not Gluon's {GLUON[backbone][1]}: unknown parameters {', '.join(sorted(unknown)[:6])}"
+        )
     return fold_input(renamed)
 
 
@@ -98,7 +110,7 @@ def fold_input(arrays):
     own_var = arrays["bn_data_moving_var"].asnumpy() + EPSILON if "bn_data_moving_var" in arrays else np.ones(3)
     folded = dict(arrays)
     folded["bn_data_moving_mean"] = mx.nd.array(mean + std * own_mean)
-    folded["bn_data_moving_var"] = mx.nd.array(std ** 2 * own_var - EPSILON)
+    folded["bn_data_moving_var"] = mx.nd.array(std**2 * own_var - EPSILON)
     folded.setdefault("bn_data_gamma", mx.nd.ones((3,)))
     folded.setdefault("bn_data_beta", mx.nd.zeros((3,)))
     return folded
@@ -106,8 +118,11 @@ def fold_input(arrays):
 
 def without_classifier(arrays, source):
     """Leave out another task's classifier: ImageNet's `fc1` (a matrix with bias) or the CAM's; logged."""
-    dropped = [name for name, value in arrays.items()
-               if name in ("fc1_bias", "classifier_weight") or (name == "fc1_weight" and value.ndim == 2)]
+    dropped = [
+        name
+        for name, value in arrays.items()
+        if name in ("fc1_bias", "classifier_weight") or (name == "fc1_weight" and value.ndim == 2)
+    ]
     if dropped:
         log.info("%s: left out %s", source, ", ".join(dropped))
     return {name: value for name, value in arrays.items() if name not in dropped}
@@ -119,10 +134,13 @@ def gluoncv_arrays(name, backbone):
     if name != expected:
         raise ValueError(f"init: gluoncv:{name} is not the backbone {backbone}; expected gluoncv:{expected}")
     import gluoncv  # slow to import, and only needed here
+
     try:
         model = gluoncv.model_zoo.get_model(name, pretrained=True)
     except Exception as error:  # gluoncv raises many types when the download fails; none names the way out
-        raise RuntimeError(f"init: gluoncv:{name} could not be downloaded ({error}); give a .params file instead") from None
+        raise RuntimeError(
+            f"init: gluoncv:{name} could not be downloaded ({error}); give a .params file instead"
+        ) from None
     return {key: value.data() for key, value in model._collect_params_with_prefix().items()}
 
 
@@ -132,7 +150,7 @@ def load_pretrained(net, init, backbone, allow_missing=False):
     Only the layers that are new by design (affinity, fc1, classifier) may be missing; any other needs allow_missing.
     """
     if str(init).startswith("gluoncv:"):
-        arrays = gluoncv_arrays(str(init)[len("gluoncv:"):], backbone)
+        arrays = gluoncv_arrays(str(init)[len("gluoncv:") :], backbone)
     else:
         arrays = read_params(init)
     if any(re.match(r"(features|output)\.", name) for name in arrays):

@@ -3,6 +3,7 @@
 Strides 1, 2, 1, 1 and dilations 1, 1, 2, 4 replace the classifier's strides 1, 2, 2, 2 (FIDELITY row 7).
 Source of the layout: the MXNet model zoo's symbolic ResNet, whose parameter names are kept.
 """
+
 from cian.models.layers import BatchNorm, InputNorm, conv
 from cian.runtime import mx
 
@@ -66,9 +67,18 @@ class ResNet(mx.gluon.HybridBlock):
         for stage in range(4):
             for unit in range(units[stage]):
                 first = unit == 0
-                self.stages.add(Unit(f"stage{stage + 1}_unit{unit + 1}", channels[stage + 1],
-                                     channels[stage] if first else channels[stage + 1], strides[stage] if first else 1,
-                                     dilations[stage], first, bottleneck, frozen_bn))
+                self.stages.add(
+                    Unit(
+                        f"stage{stage + 1}_unit{unit + 1}",
+                        channels[stage + 1],
+                        channels[stage] if first else channels[stage + 1],
+                        strides[stage] if first else 1,
+                        dilations[stage],
+                        first,
+                        bottleneck,
+                        frozen_bn,
+                    )
+                )
         self.bn1 = BatchNorm("bn1", channels[-1], frozen_bn)
 
     def hybrid_forward(self, F, x):

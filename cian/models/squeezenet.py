@@ -3,6 +3,7 @@
 Against the classifier: every pooling and the first convolution are padded by one, so that a side of 8 n + 1 pixels gives
 n + 1 features as in the ResNets; the last pooling has stride 1 and the units behind it dilation 2; no dropout, no classifier.
 """
+
 from cian.models.layers import InputNorm, conv
 from cian.runtime import mx
 

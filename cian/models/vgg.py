@@ -1,6 +1,7 @@
 """VGG16 at output stride 8, the classifier behind the paper's seeds ("Initial Seeds"): the last two poolings at stride 1,
 conv5 dilated by 2. As in DeepLab, the poolings are 3x3 padded by one, so that a side of 8 n + 1 pixels gives n + 1 features.
 """
+
 from cian.models.layers import InputNorm, conv
 from cian.runtime import mx
 
@@ -25,8 +26,10 @@ class VGG16(mx.gluon.HybridBlock):
         for stage, (count, channels) in enumerate(STAGES, 1):
             for index in range(1, count + 1):
                 dilation = 2 if dilated and stage == 5 else 1
-                self.body.add(conv(f"conv{stage}_{index}", channels, in_channels, 3, dilation=dilation, bias=True),
-                              nn.Activation("relu"))
+                self.body.add(
+                    conv(f"conv{stage}_{index}", channels, in_channels, 3, dilation=dilation, bias=True),
+                    nn.Activation("relu"),
+                )
                 in_channels = channels
             self.body.add(nn.MaxPool2D(3, 2 if stage <= 3 else 1, 1) if dilated else nn.MaxPool2D(2, 2))
 
