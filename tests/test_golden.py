@@ -150,4 +150,4 @@ def test_inference_equals_the_published_code(shared):
 
 
 if __name__ == "__main__":  # one case in a process of its own; prints its deviations as JSON
-    sys.stdout.write(json.dumps(check(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])) + "\n")
+    sys.stdout.write(json.dumps(check(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))) + "\n")
