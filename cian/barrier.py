@@ -1,5 +1,6 @@
 """Minimum barrier saliency, MB+ (Zhang, Sclaroff, Lin, Shen, Price, Mech, "Minimum Barrier Salient Object Detection at
 80 FPS", ICCV 2015): what a path from the image's border can only reach over a change of colour stands out."""
+
 import cv2
 import numpy as np
 from skimage.morphology import reconstruction

@@ -5,6 +5,7 @@ of any other, are read by `find_maps` and `read_saliency`. The methods here need
 
 An image of one colour, or of one pixel, has nothing that stands out: its map is 0, all background.
 """
+
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -86,11 +87,11 @@ def frequency_tuned(image):
     """
     lab = to_lab(image)
     away = cv2.GaussianBlur(lab, (5, 5), 0) - lab.mean(axis=(0, 1))
-    return normalise(np.sqrt((away ** 2).sum(axis=2)))
+    return normalise(np.sqrt((away**2).sum(axis=2)))
 
 
 def _bell(values, sigma):
-    return np.exp(-np.square(values) / (2 * sigma ** 2))
+    return np.exp(-np.square(values) / (2 * sigma**2))
 
 
 class Method(NamedTuple):
@@ -100,11 +101,14 @@ class Method(NamedTuple):
     background: float
 
 
+# Each threshold is the smallest multiple of 0.01 that claims more than 40 % of the background of 300 training images of
+# VOC2012-animals. Beside it, what it gives on the other 1000 (700 of train, 300 of val): precision and recall of the
+# background over all their pixels, and the largest F measure of the foreground (beta^2 = 0.3).
 METHODS = {
-    "mbd-warm": Method(warm_minimum_barrier, 0.06),
-    "mbd": Method(minimum_barrier, 0.1),
-    "rbd": Method(robust_background, 0.08),
-    "frequency-tuned": Method(frequency_tuned, 0.2),
+    "mbd-warm": Method(warm_minimum_barrier, 0.06),  # 92.7 % and 43.6 %, F 0.696
+    "mbd": Method(minimum_barrier, 0.11),  # 89.6 % and 45.1 %, F 0.668
+    "rbd": Method(robust_background, 0.09),  # 89.5 % and 46.0 %, F 0.659
+    "frequency-tuned": Method(frequency_tuned, 0.28),  # 75.0 % and 41.3 %, F 0.429
 }
 
 
@@ -127,8 +131,10 @@ def find_maps(folder, ids):
             found[name] = path
     missing = [name for name in ids if name not in found]
     if missing:
-        raise FileNotFoundError(f"{folder}: no saliency map of {len(missing)} of {len(wanted)} images, the first "
-                                f"{missing[0]} (expected {missing[0]}.png or .jpg)")
+        raise FileNotFoundError(
+            f"{folder}: no saliency map of {len(missing)} of {len(wanted)} images, the first "
+            f"{missing[0]} (expected {missing[0]}.png or .jpg)"
+        )
     return found
 
 

@@ -145,9 +145,7 @@ def read_seed(path, size, class_count):
 
 def _check_cam(name, class_ids, maps):
     if maps.ndim != 3 or class_ids.shape != maps.shape[:1] or 0 in maps.shape[1:]:
-        raise ValueError(
-            f"{name}: expected (C,) class ids and (C, H, W) maps, found {class_ids.shape} and {maps.shape}"
-        )
+        raise ValueError(f"{name}: expected (C,) class ids and (C, H, W) maps, found {class_ids.shape} and {maps.shape}")
     if (
         not np.issubdtype(class_ids.dtype, np.integer)
         or len(set(class_ids.tolist())) != len(class_ids)

@@ -1,4 +1,5 @@
 """Superpixels and the graph between them, on which saliency is computed."""
+
 from typing import NamedTuple
 
 import cv2
@@ -28,8 +29,11 @@ def segment(image, count=250, compactness=20.0):
     """Cut a uint8 (H, W, 3) RGB image into about `count` SLIC superpixels; fewer in an image of few pixels."""
     height, width = image.shape[:2]
     count = max(1, min(count, height * width // 16))
-    labels = slic(image, n_segments=count, compactness=compactness, start_label=0) if count > 1 \
+    labels = (
+        slic(image, n_segments=count, compactness=compactness, start_label=0)
+        if count > 1
         else np.zeros((height, width), np.int64)
+    )
     labels = np.unique(labels, return_inverse=True)[1].reshape(height, width)
     return describe(image, labels)
 

@@ -1,4 +1,5 @@
 """Saliency: distances against slow oracles and by hand, degenerate images, maps read from files."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,7 +28,7 @@ def picture(shape=(60, 80), background=(90, 120, 90), colour=(200, 60, 40), box=
     image = np.empty(shape + (3,), np.uint8)
     image[:] = background
     mask = np.zeros(shape, bool)
-    mask[box[0]:box[1], box[2]:box[3]] = True
+    mask[box[0] : box[1], box[2] : box[3]] = True
     image[mask] = colour
     image = image + np.random.RandomState(0).randint(-noise, noise + 1, image.shape)
     return image.clip(0, 255).astype(np.uint8), mask
@@ -35,11 +36,9 @@ def picture(shape=(60, 80), background=(90, 120, 90), colour=(200, 60, 40), box=
 
 def test_barrier_distance_by_hand():
     # To the 1 in the middle the cheapest way leads over the 4 (barrier 4 - 0, from the border's 0), not over the 9s.
-    values = np.array([[0, 0, 0, 0, 0],
-                       [0, 9, 9, 9, 0],
-                       [0, 4, 1, 9, 0],
-                       [0, 9, 9, 9, 0],
-                       [0, 0, 0, 0, 0]], np.float32)[..., None]
+    values = np.array([[0, 0, 0, 0, 0], [0, 9, 9, 9, 0], [0, 4, 1, 9, 0], [0, 9, 9, 9, 0], [0, 0, 0, 0, 0]], np.float32)[
+        ..., None
+    ]
     expected = np.zeros((5, 5))
     expected[1:4, 1:4] = [[9, 9, 9], [4, 4, 9], [9, 9, 9]]
     np.testing.assert_array_equal(barrier.barrier_distance(values)[..., 0], expected)
@@ -153,8 +152,9 @@ def test_green_objects_keep_a_share_of_their_saliency():
     assert (warm[25:35, 35:50] > saliency.METHODS["mbd-warm"].background).all()
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8),
-                                   np.zeros((4, 4, 4), np.uint8)])
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 4), np.uint8)]
+)
 def test_wrong_images_are_refused(image):
     with pytest.raises(ValueError, match=r"image: expected uint8 \(H, W, 3\)"):
         saliency.saliency(image)
@@ -188,7 +188,7 @@ def test_read_saliency_names_bad_files(tmp_path):
     with pytest.raises(ValueError, match=r"a.png: expected the size of its image, \(3, 1\) \(H, W\), found \(1, 3\)"):
         saliency.read_saliency(path, (3, 1))
     for mode in ("RGB", "P", "CMYK", "RGBA"):
-        image = Image.new(mode, (3, 1), 1 if mode == "P" else (9, 99, 199, 255)[:len(mode)])
+        image = Image.new(mode, (3, 1), 1 if mode == "P" else (9, 99, 199, 255)[: len(mode)])
         target = path.with_suffix(".tif" if mode == "CMYK" else ".png")
         image.save(str(target))
         with pytest.raises(ValueError, match=f"{target.name}: expected a grey .*found an image of mode {mode}"):
@@ -203,7 +203,9 @@ def test_find_maps(tmp_path):
         (tmp_path / name).touch()
     found = saliency.find_maps(tmp_path, ["2007_000002", "2007_000001"])
     assert {name: path.name for name, path in found.items()} == {
-        "2007_000001": "2007_000001.png", "2007_000002": "2007_000002_DRFI.jpg"}
+        "2007_000001": "2007_000001.png",
+        "2007_000002": "2007_000002_DRFI.jpg",
+    }
     with pytest.raises(FileNotFoundError, match="no saliency map of 2 of 3 images, the first 2007_000003"):
         saliency.find_maps(tmp_path, ["2007_000001", "2007_000003", "2007_000004"])
     (tmp_path / "2007_000001_DRFI.png").touch()

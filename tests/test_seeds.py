@@ -1,4 +1,5 @@
 """Seeds: hand-computed labels, CAM files, the nested substitution of Table 4."""
+
 import numpy as np
 import pytest
 
@@ -6,8 +7,7 @@ from cian import seeds
 from cian.data.images import write_label
 
 CAT, DOG = 8, 12
-CAM = np.array([[[0.9, 0.3, 0.29, 0.0, 0.5, 0.4]],
-                [[0.0, 0.1, 0.00, 0.0, 0.7, 0.4]]])  # (2, 1, 6)
+CAM = np.array([[[0.9, 0.3, 0.29, 0.0, 0.5, 0.4]], [[0.0, 0.1, 0.00, 0.0, 0.7, 0.4]]])  # (2, 1, 6)
 SALIENCY = np.array([[0.8, 0.06, 0.06, 0.061, 0.9, 0.9]])  # (1, 6)
 
 
@@ -46,16 +46,19 @@ def test_image_without_tags_has_background_only():
     np.testing.assert_array_equal(seed, [[255, 0, 0, 255, 255, 255]])
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"saliency": np.zeros((2, 6))}, r"saliency: expected the size of cam_maps, \(1, 6\), found \(2, 6\)"),
-    ({"saliency": np.full((1, 6), np.nan)}, r"saliency: expected values in \[0, 1\], found nan"),
-    ({"cam_maps": CAM + 1}, r"cam_maps: expected values in \[0, 1\], found 1.0..1.9"),
-    ({"class_ids": [CAT]}, r"cam_maps: expected \(C,\) class ids"),
-    ({"class_ids": [CAT, CAT]}, "each once"),
-    ({"class_ids": [0, CAT]}, r"class ids 1..254"),
-    ({"class_ids": [1.5, 2.5]}, "integer class ids"),
-    ({"overlap": "both"}, "expected one of ignore, largest, found 'both'"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"saliency": np.zeros((2, 6))}, r"saliency: expected the size of cam_maps, \(1, 6\), found \(2, 6\)"),
+        ({"saliency": np.full((1, 6), np.nan)}, r"saliency: expected values in \[0, 1\], found nan"),
+        ({"cam_maps": CAM + 1}, r"cam_maps: expected values in \[0, 1\], found 1.0..1.9"),
+        ({"class_ids": [CAT]}, r"cam_maps: expected \(C,\) class ids"),
+        ({"class_ids": [CAT, CAT]}, "each once"),
+        ({"class_ids": [0, CAT]}, r"class ids 1..254"),
+        ({"class_ids": [1.5, 2.5]}, "integer class ids"),
+        ({"overlap": "both"}, "expected one of ignore, largest, found 'both'"),
+    ],
+)
 def test_bad_arguments_are_named(change, message):
     arguments = dict({"cam_maps": CAM, "class_ids": [CAT, DOG], "saliency": SALIENCY}, **change)
     with pytest.raises(ValueError, match=message):
@@ -92,7 +95,7 @@ def test_bad_cam_files_are_named(tmp_path):
         seeds.load_cam(path)
     seeds.save_cam(path, [CAT, DOG], CAM)
     whole = path.read_bytes()
-    for content in (b"", b"text", whole[:60], whole[:len(whole) // 2], whole[:150] + b"x" * 40 + whole[190:]):
+    for content in (b"", b"text", whole[:60], whole[: len(whole) // 2], whole[:150] + b"x" * 40 + whole[190:]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="a.npz: cannot be read as a CAM file"):
             seeds.load_cam(path)
