@@ -105,8 +105,8 @@ PyObject* run(PyObject*, PyObject* arguments) {
   const Py_ssize_t points = Py_ssize_t(p.height) * p.width, floats = points * p.classes * Py_ssize_t(sizeof(float));
   const char* error = nullptr;
   std::string message;
-  if (p.classes < 1 || p.classes > 2 * kLanes || p.height < 1 || p.width < 1 || p.iterations < 0 || image.len != 3 * points || logits.len != floats ||
-      out.len != floats || weights.len != p.classes * Py_ssize_t(sizeof(float))) {
+  if (p.classes < 1 || p.classes > 2 * kLanes || p.height < 1 || p.width < 1 || p.iterations < 0 || image.len != 3 * points ||
+      logits.len != floats || out.len != floats || weights.len != p.classes * Py_ssize_t(sizeof(float))) {
     error = "expected 1 to 8 classes and buffers of their, the height's and the width's size";
   } else {
     p.image = static_cast<const unsigned char*>(image.buf);

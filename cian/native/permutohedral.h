@@ -74,7 +74,8 @@ class Lattice {
 
   // feature(i, f) writes the D coordinates of point i, in standard deviations of the kernel, to f.
   template <typename Feature>
-  Lattice(int points, Feature feature) : vertex_(points * size_t(kVertices)), weight_(points * size_t(kVertices)), norm_(points) {
+  Lattice(int points, Feature feature)
+      : vertex_(points * size_t(kVertices)), weight_(points * size_t(kVertices)), norm_(points) {
     VertexTable table;
     float scale[D];
     for (int j = 0; j < D; ++j) scale[j] = std::sqrt(2.0 / 3.0) * (D + 1) / std::sqrt((j + 1.0) * (j + 2.0));
@@ -112,7 +113,8 @@ class Lattice {
     blur(ones, buffer);
     for (int i = 0; i < points; ++i) {
       float sum = 0;
-      for (size_t e = i * size_t(kVertices); e < (i + size_t(1)) * kVertices; ++e) sum += weight_[e] * ones[vertex_[e]].lanes[0][0];
+      const size_t at = i * size_t(kVertices);
+      for (size_t e = at; e < at + kVertices; ++e) sum += weight_[e] * ones[vertex_[e]].lanes[0][0];
       norm_[i] = 1.0f / std::sqrt(sum * gain() + 1e-20f);
     }
   }
