@@ -29,7 +29,8 @@ def collect(sections, start):
 
 
 CPU, GPU = read_requirements("requirements-cpu.txt"), read_requirements("requirements.txt")
-# For mx.onnx: newer versions do not work with it, and these two have no wheels for Python 3.12.
+# For mx.onnx, which does not work with newer ones. For Python 3.12 they have no wheels, and for 3.11 onnxruntime asks for
+# numpy >= 1.24.2, which would take the pinned one away.
 ONNX = ["onnx==1.14.1", "onnxruntime==1.15.1", "coloredlogs==15.0.1", "flatbuffers==25.2.10", "humanfriendly==10.0",
         "mpmath==1.3.0", "protobuf==4.25.6", "sympy==1.13.3", "typing-extensions==4.12.2"]
 
@@ -49,6 +50,6 @@ setup(
         "cpu": CPU[""],
         "gpu": GPU[""],
         "dev": collect(CPU, "Tests"),
-        "onnx": ONNX,
+        "onnx": [line + '; python_version < "3.11"' for line in ONNX],
     },
 )
