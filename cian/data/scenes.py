@@ -27,7 +27,7 @@ from cian.data.scene_objects import KINDS, draw_object
 from cian.files import read_json, write_bytes, write_json, write_text
 
 CLASSES = ("background",) + tuple(KINDS)
-DRAWING = 3  # raise it when the drawing changes: old folders then no longer count as the same data set
+DRAWING = 4  # raise it when the drawing changes: old folders then no longer count as the same data set
 
 _FINISHED, _UNFINISHED = "scenes.json", "scenes-unfinished.json"
 _SUPERSAMPLING = 2  # scenes are drawn this many times larger, then averaged down
