@@ -193,5 +193,5 @@ def test_failed_install_leaves_no_stamp(clone):
     if "pip failed" not in errors:
         pytest.skip("this machine cannot set up: " + errors)
     assert "ERROR: " in errors and "install.log" in errors
-    assert "setuptools" in (clone / ".venv" / "install.log").read_text(encoding="utf-8")
+    assert "ERROR: Cannot install" in (clone / ".venv" / "install.log").read_text(encoding="utf-8")
     assert not (clone / ".venv" / "cian-stamp").exists()
