@@ -89,8 +89,16 @@ class Segmentation(Training):
 
     presets = {
         "voc12": {},
-        "animals": dict(backbone="squeezenet1.1", crop=193, batch=8, epochs=8, optimizer="adam", lr=1e-4),
-        "scenes": dict(backbone="resnet18", crop=129, batch=8, epochs=8, optimizer="adam", lr=2e-4),
+        "animals": dict(backbone="squeezenet1.1", crop=193, batch=8, epochs=6, optimizer="adam", lr=1e-4),
+        "scenes": dict(
+            backbone="resnet10",
+            crop=129,
+            train_scales=(0.75, 1.0, 1.25),
+            batch=8,
+            epochs=6,
+            optimizer="adam",
+            lr=1e-3,
+        ),
     }
 
 
@@ -106,13 +114,14 @@ class Classifier(Training):
         "voc12": {},
         "animals": dict(backbone="squeezenet1.1", crop=257, batch=8, epochs=8, optimizer="adam", lr=1e-4),
         "scenes": dict(
-            backbone="resnet18",
+            backbone="resnet10",
             batchnorm="trained",
             crop=129,
+            train_scales=(0.75, 1.0, 1.25),
             batch=16,
             epochs=12,
             optimizer="adam",
-            lr=5e-4,
+            lr=2e-3,
             fast_lr_mult=1.0,
         ),
     }
@@ -131,7 +140,7 @@ class Seeding(Settings):
         -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)"
     )
 
-    presets = {"voc12": {}, "animals": {}, "scenes": dict(cam_scales=(1.0, 1.5))}
+    presets = {"voc12": {}, "animals": dict(cam_scales=(0.5, 1.0)), "scenes": dict(cam_scales=(1.0, 1.5))}
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,7 @@ class Inference(Settings):
     """Multi-scale prediction and dense CRF (published code, FIDELITY rows 22-25)."""
 
     test_size: int = setting(513, "images are padded to this square, pixels; larger ones to their own size")
+    warp_size: int = setting(513, "images are resized to this square to make pseudo labels, pixels")
     scales: Tuple[float, ...] = setting(
         (0.75, 1.0, 1.25), "scales whose logits are averaged, with their maximum; 1 is needed"
     )
@@ -148,7 +158,11 @@ class Inference(Settings):
         "exact", "exact: all classes; pruned: those that cannot win left out, faster", ("exact", "pruned")
     )
 
-    presets = {"voc12": {}, "animals": dict(crf="pruned"), "scenes": dict(test_size=161, crf="pruned")}
+    presets = {
+        "voc12": {},
+        "animals": dict(warp_size=385, scales=(1.0,), crf="pruned"),
+        "scenes": dict(test_size=161, warp_size=161, crf="pruned"),
+    }
 
 
 def add_arguments(parser, cls):

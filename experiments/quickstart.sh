@@ -29,7 +29,7 @@ done
 
 : "${preset:=$([[ -n "$data" ]] && echo voc12 || echo scenes)}"
 case "$preset" in
-    scenes) : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}" "${cam_init:=random}" ;;
+    scenes) : "${backbone:=resnet10}" "${cam_backbone:=resnet10}" "${cam_init:=random}" ;;
     animals) : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}" "${classes:=background,cat,cow,dog,horse,person,sheep}" ;;
     voc12) : "${backbone:=resnet101}" "${cam_backbone:=vgg16}" "${cam_init:=gluoncv:vgg16}" ;;
     *) fail "--preset $preset, expected voc12, animals or scenes" ;;

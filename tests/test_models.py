@@ -31,7 +31,7 @@ def test_stride_eight(name, size):
 
 
 def test_unknown_choices_are_named():
-    with pytest.raises(ValueError, match="backbone: 'alexnet', expected one of resnet18, resnet50"):
+    with pytest.raises(ValueError, match="backbone: 'alexnet', expected one of resnet10, resnet18"):
         backbone("alexnet")
     with pytest.raises(ValueError, match="similarity: 'l2'"):
         Affinity(8, "l2")

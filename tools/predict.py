@@ -78,7 +78,8 @@ def main(argv=None):
     )
     todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
     items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
-    segmenter = Segmenter(net, device, settings.test_size, settings.scales, settings.flip, args.fit)
+    size = settings.test_size if args.fit == "pad" else settings.warp_size
+    segmenter = Segmenter(net, device, size, settings.scales, settings.flip, args.fit)
     with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image") as bar:
         for _ in predict_all(segmenter, items, args.output, settings.crf_iterations, settings.crf, args.workers):
             bar.update(1)

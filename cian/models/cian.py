@@ -9,6 +9,7 @@ from cian.runtime import mx
 
 #: name -> function(frozen_bn) making features (N, channels, h, w) of images (N, 3, H, W), RGB 0..255
 BACKBONES = {
+    "resnet10": lambda frozen_bn: ResNet(10, frozen_bn),
     "resnet18": lambda frozen_bn: ResNet(18, frozen_bn),
     "resnet50": lambda frozen_bn: ResNet(50, frozen_bn),
     "resnet101": lambda frozen_bn: ResNet(101, frozen_bn),

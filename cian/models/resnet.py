@@ -11,6 +11,7 @@ nn = mx.gluon.nn
 
 #: depth -> units per stage, channels after the stem and after each stage, bottleneck units or not
 LAYOUTS = {
+    10: ((1, 1, 1, 1), (32, 32, 64, 96, 128), False),  # ours: small enough to be trained from scratch on generated scenes
     18: ((2, 2, 2, 2), (64, 64, 128, 256, 512), False),
     50: ((3, 4, 6, 3), (64, 256, 512, 1024, 2048), True),
     101: ((3, 4, 23, 3), (64, 256, 512, 1024, 2048), True),
