@@ -1,6 +1,7 @@
 """What the tools share: options of a training, messages for expected errors, and the training's progress bar."""
 
 import logging
+import resource
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from tqdm import tqdm
 from cian.config import PRESETS, add_arguments
 from cian.engine import KVSTORES, Diverged, Interrupted
 from cian.files import read_json, write_json
-from cian.runtime import count_gpus, devices
+from cian.runtime import count_gpus, devices, end_worker
 
 EXPECTED = (
     ValueError,
@@ -26,21 +27,29 @@ EXPECTED = (
 
 
 def run_tool(main):
-    """Run main(); an expected error becomes one line on standard error and status 2, a signal 128 + its number."""
+    """Run main(); an expected error becomes one line on standard error and status 2, a signal 128 + its number.
+
+    A finished tool says on standard error how long it took and how much memory it needed at most.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    began = time.monotonic()
     try:
         main()
     except Interrupted as stop:
-        sys.exit(_say(stop, 128 + stop.signal))
+        _end(stop, 128 + stop.signal)
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted; run the same command again to go on", 130))
+        _end("interrupted; run the same command again to go on", 130)
     except EXPECTED as error:
-        sys.exit(_say(f"error: {error}", 2))
+        _end(f"error: {error}", 2)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kilobytes
+    name = Path(sys.argv[0]).stem
+    sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s, peak memory {peak:.1f} GiB (without worker processes)\n")
 
 
-def _say(message, status):
+def _end(message, status):
     sys.stderr.write(f"\n{message}\n")
-    return status
+    end_worker(status)  # a worker of a distributed training must not wait for the others
+    sys.exit(status)
 
 
 def chosen_devices(text):

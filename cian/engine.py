@@ -92,8 +92,6 @@ class Fit:
     """
 
     def __init__(self, objective, loader, run, settings, devices, kvstore="device", progress=lambda *_: None):
-        if kvstore not in KVSTORES:
-            raise ValueError(f"kvstore: {kvstore!r}, expected one of {', '.join(KVSTORES)}")
         self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
         self.trainer = make_trainer(objective.net, settings, kvstore)
         self.trainer._init_kvstore()
@@ -120,8 +118,9 @@ class Fit:
                         saved = time.monotonic()
                     if self._signal is not None:
                         raise Interrupted(self._signal)
+                arrays = self.epoch_arrays(epoch)
                 if self.run.write:
-                    save_checkpoint(self.run.checkpoint_path(epoch), self.objective.net)
+                    save_checkpoint(self.run.checkpoint_path(epoch), arrays)
                 epoch, step = epoch + 1, 0
                 self.save_state(epoch, step)
                 saved = time.monotonic()
@@ -164,6 +163,20 @@ class Fit:
             seconds=round(time.monotonic() - began, 4),
         )
         self.progress(epoch, step, count, total)
+
+    def epoch_arrays(self, epoch):
+        """The network's parameters; running statistics that differ between workers are their mean, as between devices."""
+        arrays = named_arrays(self.objective.net)
+        if self.trainer._distributed:
+            store, parameters = self.trainer._kvstore, self.objective.net.collect_params()
+            for position, name in enumerate(sorted(arrays)):
+                if name.startswith("aux:") and parameters[name[4:].rsplit("_moving_", 1)[0] + "_beta"].grad_req != "null":
+                    key = len(arrays) * (epoch + 1) + position  # the trainer's own keys are 0..len(arrays) - 1
+                    store.init(key, arrays[name].zeros_like())
+                    store.push(key, arrays[name])
+                    store.pull(key, out=arrays[name])
+                    arrays[name] /= store.num_workers
+        return arrays
 
     def save_state(self, epoch, step):
         """Write everything the run needs to go on from (epoch, step)."""

@@ -46,10 +46,10 @@ def named_arrays(net):
     return arrays
 
 
-def save_checkpoint(path, net):
-    """Write every parameter of `net` to `path` (.params), whole or not at all."""
+def save_checkpoint(path, arrays):
+    """Write {`arg:NAME` or `aux:NAME`: NDArray}, such as named_arrays returns, to `path` (.params), whole or not at all."""
     with replacing(path) as temporary:
-        mx.nd.save(str(temporary), named_arrays(net))
+        mx.nd.save(str(temporary), arrays)
 
 
 def load_parameters(net, arrays, source, allow_missing=()):
