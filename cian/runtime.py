@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 
 from cian.cuda import installed_version, load_cuda_libraries
+from cian.denormals import flush_denormals
 
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
 
@@ -52,6 +53,7 @@ def _end_on_exception(*exception):
 
 add_numpy_aliases()
 use_all_processors()
+flush_denormals()
 if installed_version("mxnet-cu112"):
     load_cuda_libraries()
 

@@ -1,0 +1,38 @@
+"""A small training on generated scenes through tools/train.py, and comparisons of its checkpoints."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cian.models.checkpoint import read_params
+
+ROOT = Path(__file__).resolve().parents[1]
+OPTIONS = ["--preset", "scenes", "--crop", "65", "--batch", "4", "--epochs", "2", "--init", "random", "--workers", "1"]
+CHECKPOINT = "cian_resnet10-0001.params"
+
+
+def command(data, output, *options):
+    """The command line of the small training, on the data set's own masks."""
+    return [sys.executable, str(ROOT / "tools" / "train.py"), "--data", str(data), "--seeds", str(data / "SegmentationClassAug"),
+            "--output", str(output), *OPTIONS, *options]
+
+
+def run(data, output, *options, before=(), threads=None):
+    """Run the small training to its end; its finished process."""
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    return subprocess.run(list(before) + command(data, output, *options), capture_output=True, text=True, timeout=300, env=environment)
+
+
+def largest_difference(one, other):
+    """Largest |difference| of two checkpoints, relative to the largest value of each parameter."""
+    one, other = read_params(one), read_params(other)
+    assert set(one) == set(other)
+    worst = 0.0
+    for name in one:
+        a, b = one[name].asnumpy(), other[name].asnumpy()
+        worst = max(worst, float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6)))
+    return worst
