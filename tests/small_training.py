@@ -1,4 +1,5 @@
 """A small training on generated scenes through tools/train.py, and comparisons of its checkpoints."""
+
 import os
 import subprocess
 import sys
@@ -15,8 +16,18 @@ CHECKPOINT = "cian_resnet10-0001.params"
 
 def command(data, output, *options):
     """The command line of the small training, on the data set's own masks."""
-    return [sys.executable, str(ROOT / "tools" / "train.py"), "--data", str(data), "--seeds", str(data / "SegmentationClassAug"),
-            "--output", str(output), *OPTIONS, *options]
+    return [
+        sys.executable,
+        str(ROOT / "tools" / "train.py"),
+        "--data",
+        str(data),
+        "--seeds",
+        str(data / "SegmentationClassAug"),
+        "--output",
+        str(output),
+        *OPTIONS,
+        *options,
+    ]
 
 
 def run(data, output, *options, before=(), threads=None):
@@ -24,7 +35,9 @@ def run(data, output, *options, before=(), threads=None):
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
-    return subprocess.run(list(before) + command(data, output, *options), capture_output=True, text=True, timeout=300, env=environment)
+    return subprocess.run(
+        list(before) + command(data, output, *options), capture_output=True, text=True, timeout=300, env=environment
+    )
 
 
 def largest_difference(one, other):

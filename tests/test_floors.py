@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Floors of the package; a module in a folder stands on the folder's floor. Tools are floor 4.
 FLOORS = (
-    ("cian", "config", "cuda", "files", "runtime"),
+    ("cian", "config", "cuda", "denormals", "files", "runtime"),
     ("data", "activation_files", "barrier", "crf", "figures", "metrics", "parallel", "runs", "saliency", "seeds",
      "superpixels"),
     ("models", "losses"),

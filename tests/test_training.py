@@ -1,4 +1,5 @@
 """The training as users run it: stopped and resumed exactly, on several devices and workers, and stopped by a bad loss."""
+
 import json
 import os
 import signal
@@ -46,8 +47,12 @@ def log_lines(folder):
 def test_stopped_and_resumed_is_bit_identical(scenes, finished, tmp_path, number, after):
     steps = len(log_lines(finished))
     assert 6 <= steps <= 8  # 16 images in pairs, batches of 4, two epochs; tails without a partner are dropped
-    process = subprocess.Popen(command(scenes, tmp_path), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    process = subprocess.Popen(
+        command(scenes, tmp_path),
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+    )
     deadline = time.monotonic() + 200
     while len(log_lines(tmp_path)) < min(after, steps - 1) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -84,8 +89,11 @@ def test_two_devices_and_two_workers_agree(scenes, tmp_path):
 def batch(images=4, size=33, classes=3):
     rng = np.random.RandomState(0)
     features = (size - 1) // 8 + 1
-    return (rng.randint(0, 255, (images // 2, 2, 3, size, size)).astype("uint8"),
-            rng.randint(0, classes, (images // 2, 2, features, features)).astype("uint8"), np.ones((images // 2, 2, classes)))
+    return (
+        rng.randint(0, 255, (images // 2, 2, 3, size, size)).astype("uint8"),
+        rng.randint(0, classes, (images // 2, 2, features, features)).astype("uint8"),
+        np.ones((images // 2, 2, classes)),
+    )
 
 
 def updated(devices, tmp_path, **changes):
@@ -99,8 +107,13 @@ def updated(devices, tmp_path, **changes):
 
 def test_one_update_on_two_devices_equals_one_device(tmp_path):
     if os.environ.get("OMP_NUM_THREADS") != "1":  # several CPU devices need a process with one OpenMP thread each
-        result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{two_devices_name()}"],
-                                capture_output=True, text=True, timeout=300, env=dict(os.environ, OMP_NUM_THREADS="1"))
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{two_devices_name()}"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=dict(os.environ, OMP_NUM_THREADS="1"),
+        )
         assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout[-2000:]
         return
     one, two = updated([mx.cpu(0)], tmp_path), updated([mx.cpu(0), mx.cpu(1)], tmp_path)
