@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 KVSTORES = ("local", "device", "dist_sync", "dist_device_sync")
 OPTIMIZERS = {"sgd": lambda s: dict(momentum=s.momentum), "adam": lambda s: dict()}
+CHECKPOINTS_KEPT = 5  # as published
 STATE_EVERY = 300  # seconds between two states to resume from
 
 
@@ -121,6 +122,7 @@ class Fit:
                 arrays = self.epoch_arrays(epoch)
                 if self.run.write:
                     save_checkpoint(self.run.checkpoint_path(epoch), arrays)
+                    self.run.keep_newest(CHECKPOINTS_KEPT)
                 epoch, step = epoch + 1, 0
                 self.save_state(epoch, step)
                 saved = time.monotonic()

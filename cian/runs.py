@@ -49,7 +49,7 @@ class Run:
         settings or data, naming them. Facts that may differ (command, versions, commit, date) stand under "circumstances".
         """
         if self.settings_path.exists():
-            if not resume:
+            if not resume and self.write:  # other workers may find what the first has just begun
                 raise FileExistsError(
                     f"{self.folder}: holds a run already; give --resume to go on with it, or another --output"
                 )
@@ -92,6 +92,11 @@ class Run:
     def checkpoints(self):
         """The checkpoints there are, oldest first."""
         return sorted(self.folder.glob(f"{self.name}-[0-9][0-9][0-9][0-9].params"))
+
+    def keep_newest(self, count):
+        """Remove all but the newest `count` checkpoints."""
+        for path in self.checkpoints()[:-count]:
+            path.unlink()
 
     def save_state(self, arrays, **numbers):
         """Write {name: numpy array} and whole numbers as resume.npz."""
