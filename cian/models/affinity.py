@@ -32,15 +32,18 @@ class Affinity(mx.gluon.HybridBlock):
         return [F.reshape(e, (0, 0, -1)) for e in (query, key, value)]
 
     def affinity(self, F, query, key):
-        """Normalised affinity (N, L, hw): softmax over the reference's pixels, axis 1 (Eq. 1 and 2)."""
+        """Normalised affinity (N, hw, L): softmax over the reference's pixels, the last axis (Eq. 1 and 2).
+
+        The published code has (N, L, hw) and axis 1; on a CPU MXNet's softmax over the last axis is many times faster.
+        """
         if self._cosine:
             query = F.L2Normalization(query, mode="channel")
             key = F.L2Normalization(key, mode="channel")
-        return F.softmax(F.batch_dot(key, query, transpose_a=True), axis=1)  # (N, D, L)' x (N, D, hw)
+        return F.softmax(F.batch_dot(query, key, transpose_a=True), axis=-1)  # (N, D, hw)' x (N, D, L)
 
     def message(self, F, query, key, value):
         """Sum over the reference's pixels of affinity x value: (N, D, hw) (Eq. 3)."""
-        return F.batch_dot(value, self.affinity(F, query, key))  # (N, D, L) x (N, L, hw)
+        return F.batch_dot(value, self.affinity(F, query, key), transpose_b=True)  # (N, D, L) x (N, hw, L)'
 
     def project(self, F, message, like):
         """Message (N, D, hw) -> residual (N, C, h, w), h and w those of `like` (Eq. 4)."""
