@@ -11,7 +11,7 @@ from cian.data.images import read_image
 from cian.data.loader import Examples, Loader, Plan
 from cian.data.voc import open_dataset
 from cian.engine import Fit
-from cian.files import write_json
+from cian.files import read_json, write_json
 from cian.metrics import mean_average_precision
 from cian.models.pretrained import load_pretrained
 from cian.objectives import ClassifierObjective, multi_hot
@@ -72,13 +72,14 @@ def main(argv=None):
     with Loader(plan, examples.make_batch, args.workers) as loader:
         Fit(objective, loader, run, settings, contexts, store, bar).train(to_arrays)
     bar.close()
-    if args.val_list and rank == 0:
+    measured = run.folder / "tags.json"
+    if args.val_list and rank == 0 and not measured.exists():
         val_ids = dataset.read_ids(args.val_list)
         mean, per_class = measure(objective.net, dataset, val_ids, dataset.read_tags(val_ids, args.tags), contexts[0])
-        write_json(
-            run.folder / "tags.json", {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)}
-        )
-        print(f"mean average precision on {args.val_list}: {100 * mean:.1f} %")
+        write_json(measured, {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)})
+    if measured.exists():
+        scores = read_json(measured)
+        print(f"mean average precision on {scores['list']}: {100 * scores['map']:.1f} %")
     print(run.checkpoint_path(settings.epochs - 1))
 
 
