@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Floors of the package; a module in a folder stands on the folder's floor. Tools are floor 4.
 FLOORS = (
     ("cian", "config", "cuda", "denormals", "files", "runtime"),
-    ("data", "activation_files", "barrier", "crf", "figures", "metrics", "parallel", "runs", "saliency", "seeds",
-     "superpixels"),
+    ("data", "activation_files", "barrier", "crf", "figures", "metrics", "parallel", "results", "runs",
+     "saliency", "submission",
+     "saliency_quality", "seed_quality", "seeds", "superpixels"),
     ("models", "losses"),
     ("activation", "cli", "complexity", "engine", "export", "inference", "objectives", "random_walk", "report"),
 )

@@ -1,4 +1,7 @@
-"""Compare predicted label images with the truth: IoU, precision and recall per class, and their mean IoU."""
+"""Compare predicted label images with the truth: IoU, precision and recall per class, and their mean IoU.
+
+With --cams instead of --predictions: class activation maps, at every threshold; the best one is shown and marked.
+"""
 
 import argparse
 import sys
@@ -10,11 +13,16 @@ from tqdm import tqdm
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.files import write_json
 from cian.metrics import evaluate_folder
+from cian.seed_quality import measure_cams, write_curve
 
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--predictions", type=Path, required=True, help="folder with ID.png, class indices")
+    measured = parser.add_mutually_exclusive_group(required=True)
+    measured.add_argument("--predictions", type=Path, help="folder with ID.png, class indices")
+    measured.add_argument("--cams", type=Path, help="folder with ID.npz, class activation maps of make_seeds.py")
+    parser.add_argument("--curve", type=Path, help="with --cams: write mean IoU by threshold to CURVE.csv and CURVE.png")
+    parser.add_argument("--mark", type=float, help="with --cams: another threshold to show and to mark in the plot")
     parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
     parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line")
     parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
@@ -29,7 +37,12 @@ def parse_args(argv=None):
     )
     parser.add_argument("--workers", type=int, help="processes; all processors if not given")
     parser.add_argument("--json", type=Path, help="also write the scores, as fractions, to this file")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.cams is None and (args.curve is not None or args.mark is not None):
+        parser.error("--curve and --mark need --cams")
+    if args.cams is not None and args.seeds:
+        parser.error("--seeds needs --predictions")
+    return args
 
 
 def read_ids(path):
@@ -73,10 +86,12 @@ def as_json(scores, chosen, seeds):
         result["miou_unassigned_wrong"] = _plain(scores.mean_iou(chosen, unassigned_wrong=True))
         result["coverage"] = by_class(scores.coverage)
         result["counts"]["unassigned"] = by_class(scores.unassigned)
-        result["totals"] = {
-            name: {key: _plain(value) for key, value in part.items()} for name, part in scores.totals().items()
-        }
+        result["totals"] = _plain_totals(scores)
     return result
+
+
+def _plain_totals(scores):
+    return {name: {key: _plain(value) for key, value in part.items()} for name, part in scores.totals().items()}
 
 
 def _plain(value):
@@ -120,21 +135,41 @@ def _percent(value):
     return ("-" if np.isnan(value) else f"{100 * value:.2f}").rjust(11)
 
 
+def evaluate_cams(args, ids, names, chosen, progress):
+    """Measure --cams, write the curve; the scores at the best threshold as table and as JSON value."""
+    curve = measure_cams(args.cams, args.ground_truth, ids, names, workers=args.workers, progress=progress)
+    best, means = curve.best(chosen), curve.mean_iou(chosen)
+    nearest = None if args.mark is None else int(np.abs(np.subtract(curve.thresholds, args.mark)).argmin())
+    if args.curve:
+        write_curve(args.curve, curve, chosen, args.mark, f"CAM of {args.list.stem}, {len(ids)} images")
+    result = {"threshold": curve.thresholds[best], **as_json(curve.scores[best], chosen, False)}
+    result["totals"] = _plain_totals(curve.scores[best])
+    lines = [f"CAM, best mean IoU at threshold {curve.thresholds[best]:g}", as_table(curve.scores[best], chosen, False)]
+    if nearest is not None:
+        result["miou_at"] = {f"{curve.thresholds[nearest]:g}": _plain(means[nearest])}
+        lines.append(f"mean IoU at threshold {curve.thresholds[nearest]:g}: {_percent(means[nearest]).strip()}")
+    return "\n".join(lines), result
+
+
+def evaluate_masks(args, ids, names, chosen, progress):
+    """Measure --predictions: the scores as table and as JSON value."""
+    scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, progress, args.seeds)
+    return as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
+
+
 def main(argv=None):
     args = parse_args(argv)
     chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
     try:
         ids, names = read_ids(args.list), class_names(args.class_names, args.ground_truth)
         with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
-            scores = evaluate_folder(
-                args.predictions, args.ground_truth, ids, names, args.workers, bar.update, args.seeds
-            )
-        table, result = as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
+            evaluate = evaluate_masks if args.cams is None else evaluate_cams
+            table, result = evaluate(args, ids, names, chosen, bar.update)
         if args.json:
             write_json(args.json, result)
     except (OSError, ValueError) as error:
         sys.exit(f"evaluate: {error}")
-    print(f"{scores.images} images, values in per cent\n{table}")
+    print(f"{len(ids)} images, values in per cent\n{table}")
 
 
 if __name__ == "__main__":
