@@ -11,6 +11,7 @@ from typing import Callable, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from cian.barrier import minimum_barrier
 from cian.data.images import open_image
@@ -136,6 +137,19 @@ def find_maps(folder, ids):
             f"{missing[0]} (expected {missing[0]}.png or .jpg)"
         )
     return found
+
+
+def check_size(item):
+    """Raise ValueError unless a map has its image's size; item = (path of the map, path of the image). Reads headers only."""
+    sizes = []
+    for path in item:
+        try:
+            with Image.open(str(path)) as image:
+                sizes.append(image.size[::-1])
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be decoded as an image ({error})") from None
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"{item[0]}: expected the size of its image, {sizes[1]} (H, W), found {sizes[0]}")
 
 
 def read_saliency(path, size):

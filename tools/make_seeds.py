@@ -1,7 +1,11 @@
 """Seeds of a list of images: class activation maps of a trained classifier, saliency, and the labels both agree on.
 
-Writes OUTPUT/cam/ID.npz, OUTPUT/saliency/ID.png (grey) and OUTPUT/seeds/ID.png (class indices, 255 unassigned). What is there
-already is kept, so an interrupted run goes on; the seeds themselves are made anew from the maps each time.
+Writes OUTPUT/cam/ID.npz, OUTPUT/saliency/ID.png (grey), OUTPUT/seeds/ID.png (class indices, 255 unassigned) and
+OUTPUT/recipe.json, which says how the seeds were made and which are the ground truth (--substitute, Table 4). Maps that are
+there already are kept, so an interrupted run goes on; the seeds are made anew each time, and those of another recipe removed.
+
+Seeds from elsewhere need no such folder: `prepare_data.py check --data ROOT --list LIST --masks DIR` checks any folder of index
+PNGs, and `train.py --seeds DIR` trains on it.
 """
 
 import argparse
@@ -19,12 +23,12 @@ from cian.cli import add_preset, chosen_devices, claim_output, run_tool
 from cian.config import Seeding, add_arguments, from_arguments
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
-from cian.files import replacing
+from cian.files import read_json, replacing, write_json
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params
 from cian.parallel import map_parallel
 from cian.runs import settings_record
-from cian.seeds import load_cam, make_seed, resize_maps, save_cam
+from cian.seeds import OVERLAPS, SALIENCY_THRESHOLD, load_cam, make_seed, read_seed, resize_maps, save_cam, substituted_ids
 
 
 def parse_args(argv):
@@ -34,14 +38,25 @@ def parse_args(argv):
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
     parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
-    parser.add_argument(
-        "--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method"
-    )
+    parser.add_argument("--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method")
     parser.add_argument("--output", required=True, help="folder of the maps and seeds")
-    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     parser.add_argument(
-        "--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)"
+        "--overlap",
+        choices=sorted(OVERLAPS),
+        default="ignore",
+        help="pixels that two classes claim: ignore leaves them unassigned, largest gives the larger CAM (default: ignore)",
     )
+    parser.add_argument(
+        "--substitute",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the images whose seed is their ground truth, 0.05 and 0.10 in Table 4; a smaller share is part of a "
+        "larger one (default: 0)",
+    )
+    parser.add_argument("--substitute-seed", type=int, default=0, help="seed that chooses these images (default: 0)")
+    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
     add_preset(parser)
     add_arguments(parser, Seeding)
     return parser.parse_args(argv)
@@ -56,6 +71,11 @@ def load_classifier(path, backbone, classes, device):
     return net
 
 
+def has_cam(path, class_ids):
+    """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
+    return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
+
+
 def write_saliency(dataset, folder, method, image_id):
     """Write the saliency of one image as grey PNG, 0..255."""
     values = saliency.saliency(read_image(dataset.image_path(image_id)), method)
@@ -63,16 +83,52 @@ def write_saliency(dataset, folder, method, image_id):
         Image.fromarray(np.rint(255 * values).astype(np.uint8)).save(str(temporary), format="PNG")
 
 
-def write_seed(dataset, output, cam_threshold, saliency_threshold, item):
-    """Write the seed of one image, item = (id, path of its saliency map), from its CAM and saliency files."""
-    image_id, map_path = item
+def write_seed(dataset, output, recipe, item):
+    """Write the seed of one image from its CAM and saliency files, or its ground truth.
+
+    recipe: see `make_recipe`; item: (id, path of its saliency map, whether the ground truth takes the seed's place).
+    """
+    image_id, map_path, substituted = item
     size = read_image(dataset.image_path(image_id)).shape[:2]
-    class_ids, cams = load_cam(output / "cam" / f"{image_id}.npz")
-    salient = saliency.read_saliency(map_path, size)
-    write_label(
-        output / "seeds" / f"{image_id}.png",
-        make_seed(resize_maps(cams, size), class_ids, salient, cam_threshold, saliency_threshold),
-    )
+    if substituted:
+        seed = read_seed(dataset.mask_path(image_id), size, len(dataset.classes))
+    else:
+        class_ids, cams = load_cam(output / "cam" / f"{image_id}.npz")
+        salient = saliency.read_saliency(map_path, size)
+        thresholds = recipe["cam_threshold"], recipe["saliency_threshold"]
+        seed = make_seed(resize_maps(cams, size), class_ids, salient, *thresholds, recipe["overlap"])
+    write_label(output / "seeds" / f"{image_id}.png", seed)
+
+
+def make_recipe(args, settings, method, ids):
+    """What decides the seeds, given the maps: thresholds, overlap, and the ids whose seed is their ground truth."""
+    own = SALIENCY_THRESHOLD if args.saliency_maps else saliency.METHODS[method].background
+    return {
+        "cam_threshold": settings.cam_threshold,
+        "saliency_threshold": settings.saliency_threshold if settings.saliency_threshold >= 0 else own,
+        "overlap": args.overlap,
+        "substitute": args.substitute,
+        "substitute_seed": args.substitute_seed,
+        "substituted": substituted_ids(ids, args.substitute, args.substitute_seed),
+    }
+
+
+def remove_other_seeds(output, recipe):
+    """Remove all seeds in the folder if its recipe.json says that they were made differently; write recipe.json."""
+    path = output / "recipe.json"
+    if path.exists() and read_json(path) != recipe:
+        for seed in (output / "seeds").glob("*.png"):
+            seed.unlink()
+    write_json(path, recipe)
+
+
+def find_saliency(args, dataset, output, ids):
+    """{id: path of its saliency map}: where it will be, or that of --saliency-maps, of which names and sizes are checked."""
+    if not args.saliency_maps:
+        return {i: output / "saliency" / f"{i}.png" for i in ids}
+    maps = saliency.find_maps(args.saliency_maps, ids)
+    run_all(saliency.check_size, [(maps[i], dataset.image_path(i)) for i in ids], "checking sizes", args.workers)
+    return maps
 
 
 def main(argv=None):
@@ -81,11 +137,17 @@ def main(argv=None):
     method = settings.saliency or saliency.DEFAULT
     if method not in saliency.METHODS:
         raise ValueError(f"saliency: {method!r}, expected one of {', '.join(saliency.METHODS)}")
-    threshold = settings.saliency_threshold if settings.saliency_threshold >= 0 else saliency.METHODS[method].background
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
+    recipe = make_recipe(args, settings, method, ids)
+    missing = [i for i in recipe["substituted"] if not dataset.mask_path(i).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{dataset.mask_path(missing[0])}: no such mask, needed by --substitute ({len(missing)} missing)"
+        )
     output = Path(args.output)
+    maps = find_saliency(args, dataset, output, ids)
     own = {"cam_scales": settings_record(settings)["cam_scales"], "saliency": args.saliency_maps or method}
     claim_output(
         output,
@@ -93,24 +155,23 @@ def main(argv=None):
         {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "made_with": own},
     )
 
-    todo = [i for i in ids if not (output / "cam" / f"{i}.npz").exists()]
+    todo = [i for i in ids if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
     if todo:
         device = chosen_devices(args.devices)[0]
         net = load_classifier(args.checkpoint, args.backbone, len(dataset.classes) - 1, device)
         for image_id in tqdm(todo, desc="activation maps", unit="image"):
-            maps, _ = activation_maps(
+            maps_of_image, _ = activation_maps(
                 net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
             )
-            save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps)
+            save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps_of_image)
 
-    if args.saliency_maps:
-        maps = saliency.find_maps(args.saliency_maps, ids)
-    else:
-        maps = {i: output / "saliency" / f"{i}.png" for i in ids}
+    if not args.saliency_maps:
         todo = [i for i in ids if not maps[i].exists()]
         run_all(functools.partial(write_saliency, dataset, output / "saliency", method), todo, "saliency", args.workers)
-    make = functools.partial(write_seed, dataset, output, settings.cam_threshold, threshold)
-    run_all(make, [(i, maps[i]) for i in ids], "seeds", args.workers)
+    remove_other_seeds(output, recipe)
+    substituted = set(recipe["substituted"])
+    items = [(i, maps[i], i in substituted) for i in ids]
+    run_all(functools.partial(write_seed, dataset, output, recipe), items, "seeds", args.workers)
     print(output / "seeds")
 
 
