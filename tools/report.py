@@ -1,18 +1,24 @@
 """What a run of the main job reached: a table of mIoU of seeds and rounds, and a contact sheet of pictures.
 
-Reads the folder that experiments/quickstart.sh writes; prints and writes OUTPUT/summary.md, and OUTPUT/sheet.png.
+Reads the folder RUN that experiments/quickstart.sh writes; prints and writes RUN/summary.md, and RUN/sheet.png. With --seeds
+it reads a folder of make_seeds.py instead and writes SEEDS/random.png and SEEDS/worst.png: image, CAM of each class, saliency,
+seed and truth of some images drawn at random, and of those whose seeds have the lowest IoU.
 """
 
 import argparse
+import random
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from cian.cli import run_tool
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
-from cian.figures import colour_label, heat_map, overlay, sheet, write_png
+from cian.figures import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.files import read_json, write_text
+from cian.saliency import find_maps, read_saliency
+from cian.seed_quality import score_seeds, worst
 from cian.seeds import load_cam, resize_maps
 
 #: row of the table -> (scores without CRF, scores with CRF), files in the folder of the run
@@ -26,12 +32,22 @@ ROWS = {
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", required=True, help="folder of the main job")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", help="folder of the main job")
+    source.add_argument("--seeds", help="folder of make_seeds.py, which holds cam, saliency and seeds")
     parser.add_argument("--data", required=True, help="data set in VOC layout")
-    parser.add_argument(
-        "--sheet-list", required=True, help="text file of the ids to draw; their CAM and seeds are in RUN/sheet"
-    )
-    return parser.parse_args(argv)
+    parser.add_argument("--sheet-list", help="with --run: text file of the ids to draw; their CAM and seeds are in RUN/sheet")
+    parser.add_argument("--list", default="train_aug", help="with --seeds: list of ids (default: train_aug)")
+    parser.add_argument("--saliency-maps", help="with --seeds: folder of the saliency maps (default: SEEDS/saliency)")
+    parser.add_argument("--images", type=int, default=10, help="with --seeds: images a sheet (default: 10)")
+    parser.add_argument("--sheet-seed", type=int, default=0, help="with --seeds: seed of the random images (default: 0)")
+    parser.add_argument("--workers", type=int, default=None, help="processes that score the seeds (default: all processors)")
+    args = parser.parse_args(argv)
+    if args.run is not None and args.sheet_list is None:
+        parser.error("--run needs --sheet-list")
+    if args.images < 1:
+        parser.error(f"--images: expected at least 1, found {args.images}")
+    return args
 
 
 def summary(run):
@@ -61,8 +77,53 @@ def picture_row(run, dataset, image_id):
     return [image, colour_label(read_label(dataset.mask_path(image_id))), heat_map(image, strongest)] + drawn
 
 
-def main(argv=None):
-    args = parse_args(argv)
+def seed_row(folder, maps, dataset, image_id, cam_columns):
+    """Image, CAM of each class (None for columns beyond), saliency, seed and truth of one image, uint8 (H, W, 3) each."""
+    image = read_image(dataset.image_path(image_id))
+    _, cams = load_cam(folder / "cam" / f"{image_id}.npz")
+    heats = [heat_map(image, cam) for cam in resize_maps(cams, image.shape[:2])[:cam_columns]]
+    salient = heat_map(image, read_saliency(maps[image_id], image.shape[:2]), opacity=1, colours="gray")
+    labels = [read_label(folder / "seeds" / f"{image_id}.png"), read_label(dataset.mask_path(image_id))]
+    drawn = [overlay(image, labels[0]), colour_label(labels[1])]
+    return [image] + heats + [None] * (cam_columns - len(heats)) + [salient] + drawn
+
+
+def seed_title(folder, dataset, image_id, score):
+    """Id, scores and the classes of the CAM columns, for the line above a row."""
+    names = [dataset.classes[index] for index in load_cam(folder / "cam" / f"{image_id}.npz")[0]]
+    precision = "-" if np.isnan(score.precision) else f"{100 * score.precision:.0f} %"
+    return (
+        f"{image_id}: IoU {100 * score.iou:.0f} %, precision {precision}, assigned {100 * score.assigned:.0f} %; "
+        f"CAM of {', '.join(names) or 'nothing'}"
+    )
+
+
+def draw_seeds(folder, maps, dataset, ids, scores, path):
+    """Write the sheet of some images with their seeds as PNG."""
+    columns = max(len(load_cam(folder / "cam" / f"{i}.npz")[0]) for i in ids)
+    rows = [seed_row(folder, maps, dataset, i, columns) for i in ids]
+    titles = ["image"] + [f"CAM {number + 1}" for number in range(columns)] + ["saliency", "seed", "truth"]
+    shown = [read_label(place) for i in ids for place in (folder / "seeds" / f"{i}.png", dataset.mask_path(i))]
+    row_titles = [seed_title(folder, dataset, i, scores[i]) for i in ids]
+    write_png(path, sheet(rows, titles, row_titles, legend_of(shown, dataset.classes)))
+
+
+def report_seeds(args):
+    """Draw the seeds of images chosen at random, and the worst."""
+    folder, dataset = Path(args.seeds), open_dataset(args.data)
+    ids = dataset.read_ids(args.list)
+    maps = find_maps(args.saliency_maps or folder / "saliency", ids)
+    with tqdm(total=len(ids), desc="scoring seeds", unit="image") as bar:
+        masks = dataset.mask_folder
+        scores = score_seeds(folder / "seeds", masks, ids, len(dataset.classes), args.workers, bar.update)
+    drawn = sorted(random.Random(args.sheet_seed).sample(sorted(ids), min(args.images, len(ids))))
+    for name, chosen in (("random", drawn), ("worst", worst(scores, args.images))):
+        draw_seeds(folder, maps, dataset, chosen, scores, folder / f"{name}.png")
+        print(f"pictures, {name}: {folder / name}.png")
+
+
+def report_run(args):
+    """Print and write the table of a main job, and draw its images."""
     run = Path(args.run)
     table = summary(run)
     write_text(run / "summary.md", table)
@@ -72,11 +133,17 @@ def main(argv=None):
     titles = ["image", "truth", "CAM", "seed", "round one + CRF", "round two + CRF"]
     legend = {index: dataset.classes[index] for index in sorted(shown)}
     legend[255] = "unlabelled"
-    write_png(
-        run / "sheet.png", sheet([picture_row(run, dataset, i) for i in ids], titles, row_titles=ids, legend=legend)
-    )
+    write_png(run / "sheet.png", sheet([picture_row(run, dataset, i) for i in ids], titles, row_titles=ids, legend=legend))
     print(table)
     print(f"pictures: {run / 'sheet.png'}")
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    if args.seeds is None:
+        report_run(args)
+    else:
+        report_seeds(args)
 
 
 if __name__ == "__main__":
