@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("cian", "config", "cuda", "denormals", "files", "runtime"),
     ("data", "activation_files", "barrier", "crf", "figures", "metrics", "parallel", "results", "runs",
-     "saliency", "submission",
-     "saliency_quality", "seed_quality", "seeds", "superpixels"),
+     "saliency", "saliency_quality", "seed_quality", "seeds", "submission", "superpixels"),
     ("models", "losses"),
-    ("activation", "cli", "complexity", "engine", "export", "inference", "objectives", "random_walk", "report"),
+    ("activation", "cli", "complexity", "engine", "export", "exported", "inference", "objectives", "onnx_export", "predictor",
+     "random_walk", "report", "symbols"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings
