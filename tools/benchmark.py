@@ -1,4 +1,4 @@
-"""Measure how fast parts of the project are on this machine, one sub-command a part."""
+"""Measure what parts of the project cost, one sub-command a part: time on this machine, or operations."""
 
 import argparse
 import json
@@ -14,6 +14,13 @@ from cian.crf import METHODS, dense_crf, native
 from cian.data.images import IGNORE, read_image, read_label
 from cian.data.voc import open_dataset
 from cian.files import write_json
+from cian.results import Measurement, read_paper, run_name, write_result
+from cian.runs import git_commit
+
+PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
+TABLE = "CIAN 1"
+COUNTS = {"# Params": ("weights", "M", 1e6), "# FLOPs": ("multiply_adds", "G", 1e9)}  # column -> field, unit, divisor
+PAPER_BACKBONE, PAPER_SIZE = "resnet101", (321, 321)  # Table 1 does not name them; "By default, ResNet101 is adopted"
 
 
 def parse_args(argv=None):
@@ -32,8 +39,33 @@ def parse_args(argv=None):
     crf.add_argument("--iterations", type=int, default=5, help="CRF iterations")
     crf.add_argument("--seed", type=int, default=0, help="of the made-up logits")
     crf.add_argument("--json", type=Path, help="also write the figures to this file")
-    crf.set_defaults(run=run_crf)
+    crf.set_defaults(run=run_crf, show=indented)
+    count = commands.add_parser(
+        "complexity",
+        formatter_class=formatter,
+        description=count_networks.__doc__,
+        help="Table 1: parameters and multiply-adds of the three networks, the paper's beside ours",
+    )
+    count.add_argument("--backbones", default="resnet101,resnet50", help="comma-separated names")
+    count.add_argument("--size", type=side_lengths, default=PAPER_SIZE, help="of the images: 321, or HEIGHTxWIDTH")
+    count.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
+    count.add_argument("--results", type=Path, help="also write each number as a result JSON into this folder")
+    count.add_argument("--json", type=Path, help="also write the figures to this file")
+    count.set_defaults(run=run_complexity, show=complexity_table)
     return parser.parse_args(argv)
+
+
+def side_lengths(text):
+    """`321` -> (321, 321), `193x257` -> (193, 257)."""
+    sides = tuple(int(side) for side in text.split("x"))
+    if len(sides) > 2 or min(sides) < 1:
+        raise ValueError(text)
+    return sides if len(sides) == 2 else sides * 2
+
+
+def indented(result):
+    """A result as readable JSON."""
+    return json.dumps(result, indent=2)
 
 
 def made_up_logits(label, classes, rng):
@@ -45,9 +77,7 @@ def made_up_logits(label, classes, rng):
     height, width = label.shape
     size = (width + 7) // 8, (height + 7) // 8
     truth = np.where(label == IGNORE, 0, label)
-    planes = np.stack(
-        [cv2.resize((truth == k).astype(np.float32), size, interpolation=cv2.INTER_AREA) for k in range(classes)]
-    )
+    planes = np.stack([cv2.resize((truth == k).astype(np.float32), size, interpolation=cv2.INTER_AREA) for k in range(classes)])
     for k in np.unique(truth[truth > 0]):
         other = rng.choice([c for c in range(1, classes) if c != k] or [0])
         moved = planes[k] * np.clip(0.7 / (1 + np.exp(-2 * smooth_noise(size, 4.0, rng))), 0, 0.9)
@@ -103,6 +133,64 @@ def run_crf(args):
         return compare_crf(dataset, ids, args.iterations, args.seed, bar.update)
 
 
+def count_networks(backbones, size, paper):
+    """Count the networks of CIAN's Table 1 from their traced graphs, for images of size (height, width).
+
+    Returns one dict a network and backbone: row, backbone, size, and per column the measured value, and the paper's (None
+    unless it is for this backbone and size), in millions and thousand millions.
+    """
+    from cian.complexity import table1  # here, because it prepares MXNet, which is not to disturb the other measurements
+
+    found = []
+    for name in backbones:
+        published = (name, tuple(size)) == (PAPER_BACKBONE, PAPER_SIZE)
+        for row, counted in table1(name, size).items():
+            columns = {}
+            for column, (key, _, divisor) in COUNTS.items():
+                value = paper[TABLE, row, column][0] if published else None
+                columns[column] = {"paper": value, "measured": getattr(counted, key) / divisor}
+            found.append({"row": row, "backbone": name, "size": list(size), **columns})
+    return found
+
+
+def run_complexity(args):
+    result = count_networks(args.backbones.split(","), args.size, read_paper(args.paper))
+    if args.results:
+        commit = git_commit()
+        for entry in result:
+            write_counts(args.results, entry, commit)
+    return result
+
+
+def write_counts(folder, entry, commit):
+    """Write the numbers of one network; another backbone or size than the paper's is named in the column."""
+    size = "x".join(map(str, entry["size"]))
+    settings = {"backbone": entry["backbone"], "size": entry["size"], "without": ["fc1"]}
+    run = run_name("complexity", entry["backbone"], size, settings=settings)
+    other = (entry["backbone"], tuple(entry["size"])) != (PAPER_BACKBONE, PAPER_SIZE)
+    for column, (_, unit, _) in COUNTS.items():
+        name = f"{column}, {entry['backbone']}, {size}" if other else column
+        value = entry[column]["measured"]
+        write_result(folder, Measurement(TABLE, entry["row"], name, value, unit, run, commit, settings=settings))
+
+
+def complexity_table(result):
+    """Markdown: paper, measured, and their difference in per cent of the paper's."""
+    heads, units = list(COUNTS), {column: unit for column, (_, unit, _) in COUNTS.items()}
+    cells = [f"{column} {kind}" for column in heads for kind in ("paper", "measured", "difference")]
+    lines = ["| network | backbone | input | " + " | ".join(cells) + " |", "|---|---|---|" + "---:|" * len(cells)]
+    for entry in result:
+        line = [entry["row"], entry["backbone"], "x".join(map(str, entry["size"]))]
+        for column in heads:
+            paper, measured = entry[column]["paper"], entry[column]["measured"]
+            known = paper is not None
+            line.append(f"{paper:.1f} {units[column]}" if known else "")
+            line.append(f"{measured:.{3 if units[column] == 'M' else 2}f} {units[column]}")
+            line.append(f"{100 * (measured / paper - 1):+.2f} %" if known else "")
+        lines.append("| " + " | ".join(line) + " |")
+    return "\n".join(lines)
+
+
 def main(argv=None):
     args = parse_args(argv)
     try:
@@ -111,7 +199,7 @@ def main(argv=None):
             write_json(args.json, result)
     except (OSError, ValueError) as error:
         sys.exit(f"benchmark: {error}")
-    print(json.dumps(result, indent=2))
+    print(args.show(result))
 
 
 if __name__ == "__main__":
