@@ -1,6 +1,7 @@
 """Predict masks of a data set's list with a trained checkpoint: multi-scale, mirrored, with and without dense CRF.
 
-Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped.
+Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped. With
+--submission it then packs the masks of the list, after the CRF unless that is left out, for the Pascal VOC test server.
 """
 
 import argparse
@@ -11,11 +12,13 @@ from tqdm import tqdm
 
 from cian.cli import add_preset, chosen_devices, claim_output, run_tool
 from cian.config import Inference, add_arguments, from_arguments
+from cian.data.images import read_image
 from cian.data.voc import open_dataset
 from cian.inference import FITS, Segmenter, predict_all
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN
 from cian.runs import settings_record
+from cian.submission import check_submission, pack_submission
 
 
 def parse_args(argv):
@@ -41,6 +44,7 @@ def parse_args(argv):
         "--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)"
     )
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
     add_preset(parser)
     add_arguments(parser, Inference)
@@ -63,6 +67,8 @@ def main(argv=None):
     settings = from_arguments(args, Inference)
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
+    if args.submission:
+        check_submission(args.submission, dataset.classes)
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
     device = chosen_devices(args.devices)[0]
     net = load_network(args.checkpoint, args.backbone, args.similarity, device)
@@ -83,6 +89,10 @@ def main(argv=None):
     with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image") as bar:
         for _ in predict_all(segmenter, items, args.output, settings.crf_iterations, settings.crf, args.workers):
             bar.update(1)
+    if args.submission:
+        masks = Path(args.output) / ("pred_crf" if settings.crf_iterations else "pred")
+        with tqdm(total=len(ids), desc=f"packing {args.submission}", unit="mask") as bar:
+            pack_submission(args.submission, masks, ids, lambda i: read_image(dataset.image_path(i)).shape[:2], bar.update)
 
 
 if __name__ == "__main__":
