@@ -150,6 +150,14 @@ def test_the_tool_takes_any_size(tool, tmp_path, capsys):
         tool.main(["complexity", "--backbones", "vgg"])
 
 
+def test_the_committed_results_are_what_is_counted():
+    committed = {r.cell: r.value for r in read_results(ROOT / "experiments" / "results") if r.table == "CIAN 1"}
+    for name, suffix in (("resnet101", ""), ("resnet50", ", resnet50, 321x321")):
+        for row, counted in table1(name).items():
+            assert committed["CIAN 1", row, "# Params" + suffix] == counted.weights / 1e6
+            assert committed["CIAN 1", row, "# FLOPs" + suffix] == counted.multiply_adds / 1e9
+
+
 def table_script(*options):
     command = ["bash", str(ROOT / "experiments" / "table1.sh"), *options]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
