@@ -7,8 +7,9 @@ from cian.runtime import mx
 class MultiScale(mx.gluon.HybridBlock):
     """Logits of (N, 3, H, W) images averaged over scales, their element-wise maximum and mirroring: (N, K, h, w) at stride 8.
 
-    size is (H, W). All resizing is bilinear with aligned corners. The published code averages after enlarging the four maps;
-    that is linear, so averaging first gives the same at a fraction of the work.
+    size is (H, W), or None for a graph that takes any odd sides and gives the same numbers. All resizing is bilinear with
+    aligned corners. The published code averages after enlarging the four maps; that is linear, so averaging first gives the
+    same at a fraction of the work.
     """
 
     def __init__(self, net, size, scales=(0.75, 1.0, 1.25), flip=True):
@@ -27,15 +28,26 @@ class MultiScale(mx.gluon.HybridBlock):
         return merged
 
     def _merge_scales(self, F, x):
-        height, width = ((side - 1) // STRIDE + 1 for side in self._size)
         maps = [self.net(x)]
         for scale in self._scales:
-            sides = [int((side - 1) * scale) + 1 for side in self._size]
-            scaled = F.contrib.BilinearResize2D(x, height=sides[0], width=sides[1])
-            maps.append(F.contrib.BilinearResize2D(self.net(scaled), height=height, width=width))
+            maps.append(self._fit(F, self.net(self._scaled(F, x, scale)), maps[0]))
         if len(maps) > 1:
             largest = maps[0]
             for other in maps[1:]:
                 largest = F.maximum(largest, other)
             maps.append(largest)
         return sum(maps[1:], maps[0]) / len(maps)
+
+    def _scaled(self, F, x, scale):
+        """Images whose sides S become (S - 1) scale + 1, rounded down."""
+        if self._size is None:
+            return F.contrib.BilinearResize2D(x, mode="odd_scale", scale_height=scale, scale_width=scale)
+        height, width = (int((side - 1) * scale) + 1 for side in self._size)
+        return F.contrib.BilinearResize2D(x, height=height, width=width)
+
+    def _fit(self, F, maps, like):
+        """Maps brought to the size of those at scale 1."""
+        if self._size is None:
+            return F.contrib.BilinearResize2D(maps, like, mode="like")
+        height, width = ((side - 1) // STRIDE + 1 for side in self._size)
+        return F.contrib.BilinearResize2D(maps, height=height, width=width)

@@ -1,0 +1,161 @@
+"""Export a checkpoint as a symbol and parameters that run with MXNet alone: OUTPUT-symbol.json and OUTPUT-0000.params.
+
+The files are loaded again by SymbolBlock.imports and by mx.mod.Module and must equal the network within 1e-5 on random
+input and on --image; otherwise nothing is written. `--symbols DIR` writes the committed catalogue instead.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cian.cli import run_tool
+from cian.data.images import read_image
+from cian.data.voc import read_classes
+from cian.export import KINDS, export
+from cian.files import write_text
+from cian.models.cian import STRIDE
+from cian.symbols import (
+    CATALOGUE,
+    METHODS,
+    about,
+    class_names,
+    committed_symbol,
+    exported_block,
+    network_of_checkpoint,
+    network_of_published,
+)
+
+log = logging.getLogger(__name__)
+FREE_SIZES = ((129, 129), (161, 97))  # inputs of the verification where the size is free
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", help="parameters of a segmentation network or CAM trained here (.params)")
+    what.add_argument(
+        "--from-published",
+        metavar="FILE",
+        help="a checkpoint of the published code, or ImageNet weights of the "
+        "MXNet model zoo or Gluon, whose missing layers are initialised",
+    )
+    what.add_argument(
+        "--symbols", metavar="DIR", help="write the symbols of the catalogue, without parameters, into this folder"
+    )
+    parser.add_argument("--output", help="path of the export without ending, such as exports/cian_resnet101")
+    parser.add_argument("--overwrite", action="store_true", help="replace an export of that name")
+    parser.add_argument("--backbone", default="resnet101", help="backbone of the checkpoint (default: resnet101)")
+    parser.add_argument("--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)")
+    parser.add_argument("--method", default="cian", choices=METHODS, help="network made of ImageNet weights (default: cian)")
+    parser.add_argument(
+        "--classes",
+        default=None,
+        help="class names, background first, comma-separated or a file with one a line (default: VOC's where the number fits)",
+    )
+    kind = parser.add_mutually_exclusive_group()
+    for name, text in zip(KINDS, ("the network's logits (default)", "softmax over the classes", "class indices")):
+        kind.add_argument(f"--{name}", dest="kind", action="store_const", const=name, help=f"output {text}")
+    parser.set_defaults(kind="logits")
+    parser.add_argument(
+        "--enlarge",
+        choices=("yes", "no"),
+        default=None,
+        help="output at the input's size, else at stride 8 (default: no for logits, yes for the others)",
+    )
+    parser.add_argument(
+        "--size",
+        type=two_sides,
+        default=None,
+        metavar="H,W",
+        help="fixed size of the input, multiples of 8 plus 1 such as 513,513 (default: free)",
+    )
+    parser.add_argument("--multi-scale", action="store_true", help="scales 0.75, 1, 1.25 and their maximum, as published")
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored image, as published")
+    parser.add_argument("--group", type=int, default=0, help="export the training network for groups of this many images")
+    parser.add_argument("--image", action="append", default=[], help="picture to verify the export on, besides random input")
+    return parser.parse_args(argv)
+
+
+def two_sides(text):
+    """`513,513` -> (513, 513)."""
+    sides = tuple(int(word) for word in text.split(","))
+    if len(sides) != 2 or min(sides) < 1 or any((side - 1) % STRIDE for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected H,W, each a multiple of {STRIDE} plus 1, such as 513,513")
+    return sides
+
+
+def names_of_classes(text, method, count):
+    """The names given by --classes, or the default ones; ValueError where their number does not fit."""
+    if text is None:
+        return class_names(method, count)
+    names = given_classes(text, method)
+    if len(names) != count:
+        raise ValueError(f"classes: {len(names)} names, the checkpoint has {count} classes")
+    return names
+
+
+def given_classes(text, method):
+    """The names of --classes, those of a CAM without background."""
+    names = read_classes(text) if Path(text).is_file() else tuple(name.strip() for name in text.split(","))
+    return names[1:] if method == "cam" and names[0] == "background" else names
+
+
+def inputs(size, images, group):
+    """What an export is verified on: random pixels and the given pictures, float32 (1, 3, H, W), of a group (1, G, 3, H, W)."""
+    sizes = [size] if size else FREE_SIZES
+    random = np.random.RandomState(0)
+    batch = [random.uniform(0, 255, (1, 3) + tuple(sides)) for sides in sizes]
+    for path in images:
+        picture = read_image(path, upright=True)
+        height, width = size or (min(513, (side - 1) // STRIDE * STRIDE + 1) for side in picture.shape[:2])
+        batch.append(cv2.resize(picture, (width, height)).transpose(2, 0, 1)[None])
+    if group:
+        batch = [np.stack([np.roll(x[0], 7 * member, axis=-1) for member in range(group)])[None] for x in batch]
+    return [x.astype(np.float32) for x in batch]
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    if args.symbols:
+        for name in CATALOGUE:
+            write_text(Path(args.symbols) / f"{name}-symbol.json", committed_symbol(name))
+        return
+    if not args.output:
+        raise ValueError("output: missing; --output is the path of the export without ending")
+    if args.checkpoint:
+        net, method, count = network_of_checkpoint(args.checkpoint, args.backbone, args.similarity)
+    else:
+        count = 20 if args.method == "cam" else 21
+        if args.classes is not None:
+            count = len(given_classes(args.classes, args.method))
+        net, method, count = network_of_published(args.from_published, args.backbone, args.similarity, args.method, count)
+    names = names_of_classes(args.classes, method, count)
+    options = dict(
+        kind=args.kind,
+        enlarge=args.enlarge == "yes" or (args.enlarge is None and args.kind != "logits" and method != "cam"),
+        size=args.size,
+        scales=(0.75, 1.0, 1.25) if args.multi_scale else (1.0,),
+        flip=args.flip,
+        group=args.group,
+    )
+    block, outputs = exported_block(net, method, **options)
+    block.hybridize()
+    targets, deviation = export(
+        args.output,
+        block,
+        outputs,
+        about(method, args.backbone, names, **options),
+        inputs(args.size, args.image, args.group),
+        args.overwrite,
+    )
+    print(
+        f"wrote {', '.join(map(str, targets))}: largest deviation from the network {deviation:.2g} "
+        f"(relative to the largest value), loaded by SymbolBlock and Module"
+    )
+
+
+if __name__ == "__main__":
+    run_tool(main)
