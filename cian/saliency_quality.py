@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cian.data.images import IGNORE, read_image, read_label
+from cian.files import write_text
 from cian.parallel import map_parallel
 from cian.saliency import read_saliency, saliency
 
@@ -54,6 +55,15 @@ def scores(counts):
         f = (1 + BETA2) * right / (right + wrong + BETA2 * foreground[-1])
     best = int(np.argmax(np.nan_to_num(f)))
     return SaliencyScores(thresholds, precision, coverage, float(f[best]), float(stored[best]))
+
+
+def write_scores(path, scored):
+    """Write {name: SaliencyScores} as CSV: a line a threshold, per name the background's precision and coverage, fractions."""
+    lines = [",".join(["threshold"] + [f"{name} {what}" for name in scored for what in ("precision", "coverage")])]
+    columns = [column for found in scored.values() for column in (found.precision, found.coverage)]
+    for threshold, values in zip(np.arange(101) / 100, np.stack(columns, axis=1)):
+        lines.append(",".join([f"{threshold:g}"] + ["" if np.isnan(value) else f"{value:.6f}" for value in values]))
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def measure(dataset, ids, methods, maps=None, workers=None, progress=None):

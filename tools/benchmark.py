@@ -1,4 +1,4 @@
-"""Measure what parts of the project cost, one sub-command a part: time on this machine, or operations."""
+"""Measure parts of the project, one sub-command a part: what they cost, in time or operations, and how good saliency is."""
 
 import argparse
 import json
@@ -16,6 +16,10 @@ from cian.data.voc import open_dataset
 from cian.files import write_json
 from cian.results import Measurement, read_paper, run_name, write_result
 from cian.runs import git_commit
+from cian.saliency import METHODS as SALIENCY
+from cian.saliency import find_maps
+from cian.saliency_quality import measure, scores, write_scores
+from cian.seeds import SALIENCY_THRESHOLD
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 TABLE = "CIAN 1"
@@ -52,6 +56,20 @@ def parse_args(argv=None):
     count.add_argument("--results", type=Path, help="also write each number as a result JSON into this folder")
     count.add_argument("--json", type=Path, help="also write the figures to this file")
     count.set_defaults(run=run_complexity, show=complexity_table)
+    salient = commands.add_parser(
+        "saliency",
+        formatter_class=formatter,
+        description=run_saliency.__doc__,
+        help="precision and coverage of the background, largest F of the foreground, of every method",
+    )
+    salient.add_argument("--data", type=Path, required=True, help="data set root in VOC layout, with masks")
+    salient.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
+    salient.add_argument("--methods", default=",".join(SALIENCY), help="comma-separated names")
+    salient.add_argument("--maps", type=Path, help="folder of grey maps to measure too, such as DRFI's")
+    salient.add_argument("--workers", type=int, help="processes; all processors if not given")
+    salient.add_argument("--csv", type=Path, help="also write precision and coverage at each threshold to this file")
+    salient.add_argument("--json", type=Path, help="also write the figures to this file")
+    salient.set_defaults(run=run_saliency, show=saliency_table)
     return parser.parse_args(argv)
 
 
@@ -189,6 +207,36 @@ def complexity_table(result):
             line.append(f"{100 * (measured / paper - 1):+.2f} %" if known else "")
         lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines)
+
+
+def run_saliency(args):
+    """Measure saliency against the masks: how sure the background is at each threshold, and the foreground's F measure."""
+    dataset = open_dataset(args.data)
+    ids = dataset.read_ids(args.list)
+    maps = find_maps(args.maps, ids) if args.maps else None
+    with tqdm(total=len(ids), unit="image", desc="saliency") as bar:
+        measured = measure(dataset, ids, args.methods.split(","), maps, args.workers, bar.update)
+    scored = {name: scores(counts) for name, (counts, _) in measured.items()}
+    if args.csv:
+        write_scores(args.csv, scored)
+    result = {"images": len(ids), "methods": {}}
+    for name, found in scored.items():
+        threshold = SALIENCY[name].background if name in SALIENCY else SALIENCY_THRESHOLD
+        own = int(round(100 * threshold))
+        values = {"threshold": threshold, "precision": found.precision[own], "coverage": found.coverage[own],
+                  "max_f": found.max_f, "max_f_at": found.at, "seconds_per_image": measured[name][1]}  # fmt: skip
+        result["methods"][name] = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
+    return result
+
+
+def saliency_table(result):
+    """Markdown: each method at its own threshold, in per cent."""
+    lines = ["| method | threshold | background precision | coverage | max F | at | s an image |", "|---|" + "---:|" * 6]
+    for name, found in result["methods"].items():
+        percent = ["" if found[key] is None else f"{100 * found[key]:.1f}" for key in ("precision", "coverage", "max_f")]
+        ends = [f"{found['max_f_at'] or 0:.2f}", f"{found['seconds_per_image']:.2f}"]
+        lines.append("| " + " | ".join([name, f"{found['threshold']:g}", *percent, *ends]) + " |")
+    return f"{result['images']} images\n" + "\n".join(lines)
 
 
 def main(argv=None):
