@@ -1,0 +1,40 @@
+"""experiments/seeds.sh: wrong options end at once, with one line, before anything is set up; its calls fit the tools' options."""
+
+import re
+import subprocess
+
+import pytest
+from small_training import ROOT
+from test_main_job import module_of
+
+SCRIPT = ROOT / "experiments" / "seeds.sh"
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--preset", "coco"], "seeds: --preset coco, expected voc12, animals or scenes"),
+    (["--preset", "animals"], "seeds: --preset animals needs --data, a data set in VOC layout"),
+    (["--cams", "x"], "seeds: unknown option --cams; see --help"),
+    (["--data"], "seeds: --data needs a value"),
+])  # fmt: skip
+def test_wrong_options(words, message):
+    result = subprocess.run(["bash", str(SCRIPT), *words], capture_output=True, text=True)
+    assert (result.returncode, result.stderr, result.stdout) == (2, message + "\n", "")
+
+
+def test_help_names_every_option():
+    text = SCRIPT.read_text(encoding="utf-8")
+    told = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True, check=True).stdout
+    arms = re.findall(r"^ +(--[a-z |-]+)\) ;;$", text, re.MULTILINE)
+    options = {name for arm in arms for name in arm.split(" | ")}
+    assert len(options) > 10 and options <= set(re.findall(r"--[a-z-]+", told))
+
+
+def test_the_tools_know_the_options_of_the_calls():
+    text = SCRIPT.read_text(encoding="utf-8").replace("\\\n", " ")
+    calls = re.findall(r"^ *tool (train_cam|make_seeds|evaluate|report) (.*)$", text, re.MULTILINE)
+    assert len(calls) == 5
+    for name, words in calls:
+        for option in re.findall(r"(?<!\S)--[a-z-]+", words):
+            source = [ROOT / "tools" / f"{name}.py", ROOT / "cian" / "cli.py", ROOT / "cian" / "config.py"]
+            assert any(f'"{option}"' in path.read_text(encoding="utf-8") for path in source), (name, option)
+    assert module_of("report").parse_args(["--seeds", "a", "--data", "b", "--list", "c"]).images == 10
