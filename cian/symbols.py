@@ -1,6 +1,8 @@
 """The networks that can be exported: by method, backbone and checkpoint, and the catalogue committed in `symbols/`."""
 
-from cian.data.voc import VOC_CLASSES
+from pathlib import Path
+
+from cian.data.voc import VOC_CLASSES, read_classes
 from cian.export import ClassifierOutput, inference_block, trace
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
@@ -98,16 +100,22 @@ def about(method, backbone, classes, kind="logits", enlarge=False, size=None, sc
     }
 
 
-def class_names(method, count):
-    """Names of `count` classes nobody has named: VOC's where the number fits, else class1, class2, ..."""
-    voc = VOC_CLASSES[1:] if method == "cam" else VOC_CLASSES
-    if count == len(voc):
-        return voc
-    return (
-        tuple(f"class{index + 1}" for index in range(count))
-        if method == "cam"
-        else (("background",) + tuple(f"class{index}" for index in range(1, count)))
-    )
+def class_names(method, count, text=None):
+    """Names of `count` classes: those of `text` (given_classes), else VOC's where the number fits, else class1, class2, ..."""
+    if text is not None:
+        names = given_classes(text, method)
+        if len(names) != count:
+            raise ValueError(f"classes: {len(names)} names, the checkpoint has {count} classes")
+        return names
+    background = () if method == "cam" else ("background",)
+    voc = background + VOC_CLASSES[1:]
+    return voc if count == len(voc) else background + tuple(f"class{index}" for index in range(1, count - len(background) + 1))
+
+
+def given_classes(text, method):
+    """Names of an option --classes, comma-separated or a file with one a line; those of a CAM without background."""
+    names = read_classes(text) if Path(text).is_file() else tuple(name.strip() for name in text.split(","))
+    return names[1:] if method == "cam" and names[0] == "background" else names
 
 
 def committed_symbol(name):

@@ -13,7 +13,6 @@ import numpy as np
 
 from cian.cli import run_tool
 from cian.data.images import read_image
-from cian.data.voc import read_classes
 from cian.export import KINDS, export
 from cian.files import write_text
 from cian.models.cian import STRIDE
@@ -24,6 +23,7 @@ from cian.symbols import (
     class_names,
     committed_symbol,
     exported_block,
+    given_classes,
     network_of_checkpoint,
     network_of_published,
 )
@@ -87,22 +87,6 @@ def two_sides(text):
     return sides
 
 
-def names_of_classes(text, method, count):
-    """The names given by --classes, or the default ones; ValueError where their number does not fit."""
-    if text is None:
-        return class_names(method, count)
-    names = given_classes(text, method)
-    if len(names) != count:
-        raise ValueError(f"classes: {len(names)} names, the checkpoint has {count} classes")
-    return names
-
-
-def given_classes(text, method):
-    """The names of --classes, those of a CAM without background."""
-    names = read_classes(text) if Path(text).is_file() else tuple(name.strip() for name in text.split(","))
-    return names[1:] if method == "cam" and names[0] == "background" else names
-
-
 def inputs(size, images, group):
     """What an export is verified on: random pixels and the given pictures, float32 (1, 3, H, W), of a group (1, G, 3, H, W)."""
     sizes = [size] if size else FREE_SIZES
@@ -132,7 +116,7 @@ def main(argv=None):
         if args.classes is not None:
             count = len(given_classes(args.classes, args.method))
         net, method, count = network_of_published(args.from_published, args.backbone, args.similarity, args.method, count)
-    names = names_of_classes(args.classes, method, count)
+    names = class_names(method, count, args.classes)
     options = dict(
         kind=args.kind,
         enlarge=args.enlarge == "yes" or (args.enlarge is None and args.kind != "logits" and method != "cam"),

@@ -1,7 +1,10 @@
-"""Predict masks of a data set's list with a trained checkpoint: multi-scale, mirrored, with and without dense CRF.
+"""Predict masks of a list of a data set, or of pictures: multi-scale, mirrored, with and without dense CRF.
 
 Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped. With
 --submission it then packs the masks of the list, after the CRF unless that is left out, for the Pascal VOC test server.
+
+Pictures of any kind and size (`predict.py photo.jpg --model EXPORT --output DIR`) are reduced to the size of the network; their
+masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and legend.
 """
 
 import argparse
@@ -12,20 +15,29 @@ from tqdm import tqdm
 
 from cian.cli import add_preset, chosen_devices, claim_output, run_tool
 from cian.config import Inference, add_arguments, from_arguments
-from cian.data.images import read_image
+from cian.crf import dense_crf
+from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
+from cian.exported import export_files
+from cian.figures import write_png
 from cian.inference import FITS, Segmenter, predict_all
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN
+from cian.models.multi_scale import MultiScale
+from cian.predictor import Predictor, enlarge_label
 from cian.runs import settings_record
 from cian.submission import check_submission, pack_submission
+from cian.symbols import class_names
 
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", required=True, help="parameters of a CIAN network (.params)")
+    parser.add_argument("pictures", nargs="*", help="image files, instead of --data and --list")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", help="parameters of a CIAN network (.params)")
+    what.add_argument("--model", metavar="EXPORT", help="export of tools/export.py, for pictures; brings its own scales")
     parser.add_argument("--backbone", default="resnet101", help="backbone of the checkpoint (default: resnet101)")
-    parser.add_argument("--data", required=True, help="data set in VOC layout")
+    parser.add_argument("--data", default=None, help="data set in VOC layout")
     parser.add_argument("--list", default="val", help="list of ids (default: val)")
     parser.add_argument("--output", required=True, help="folder of the predictions")
     parser.add_argument(
@@ -44,6 +56,7 @@ def parse_args(argv):
         "--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)"
     )
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    parser.add_argument("--classes", default=None, help="class names for the legend of pictures, comma-separated or a file")
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
     add_preset(parser)
@@ -62,9 +75,56 @@ def load_network(path, backbone, similarity, device):
     return net
 
 
+def picture_predictor(args, settings, device):
+    """The predictor of --model, or of --checkpoint with the scales and the mirroring of the settings."""
+    if args.model:
+        if args.scales is not None or args.flip is not None:
+            raise ValueError("--scales and --flip: an export brings its own; they go with --checkpoint")
+        return Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
+    net = load_network(args.checkpoint, args.backbone, args.similarity, device)
+    classes = class_names("cian", net.fc1.weight.shape[0], args.classes)
+    block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
+    block.hybridize()
+    return Predictor.of_network(block, classes, device, settings.test_size)
+
+
+def predict_pictures(args, settings):
+    """Write masks and overlays of image files; the CRF works on the reduced picture, its mask is enlarged."""
+    for option in ("data", "submission", "filter_tags"):
+        if getattr(args, option):
+            raise ValueError(f"--{option.replace('_', '-')}: is for data sets, not for image files")
+    names = {}
+    for path in map(Path, args.pictures):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such image file")
+        if names.setdefault(path.stem, path) is not path:
+            raise ValueError(f"{path}: would be written as {path.stem}.png, as {names[path.stem]}; predict them one by one")
+    predictor = picture_predictor(args, settings, chosen_devices(args.devices)[0])
+    source = export_files(args.model)[1] if args.model else args.checkpoint
+    claim_output(
+        args.output,
+        "predict.json",
+        {"checkpoint": hashlib.sha256(Path(source).read_bytes()).hexdigest(), "settings": settings_record(settings)},
+    )
+    output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
+    for name, path in tqdm(names.items(), desc="predicting pictures", unit="picture"):
+        prediction = predictor(path)
+        write_label(output / "pred" / f"{name}.png", prediction.label)
+        small = None
+        if iterations:
+            small = dense_crf(prediction.picture, prediction.logits, iterations, settings.crf)
+            write_label(output / "pred_crf" / f"{name}.png", enlarge_label(small, prediction.size))
+        write_png(output / "overlay" / f"{name}.png", prediction.sheet(name, small))
+
+
 def main(argv=None):
     args = parse_args(argv)
     settings = from_arguments(args, Inference)
+    if args.pictures:
+        predict_pictures(args, settings)
+        return
+    if not args.data or args.model:
+        raise ValueError("expected image files, or --data with --checkpoint; --model is for image files")
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     if args.submission:

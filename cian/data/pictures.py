@@ -1,0 +1,70 @@
+"""Photographs of any kind made fit for a network: upright, RGB, and reduced while decoded so that memory stays bounded."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cian.data.images import to_rgb
+
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+ORIENTATION = 0x0112
+
+
+def read_picture(source, sides):
+    """A picture as uint8 (h, w, 3) RGB that fits into `sides` (height, width), and its own size (H, W).
+
+    source: a path, a Pillow image, or an array uint8 (H, W), (H, W, 3) or (H, W, 4). Files and Pillow images are turned by
+    their EXIF orientation; alpha is laid over white. Smaller pictures keep their size, no picture is enlarged.
+    FileNotFoundError or ValueError name the file; TypeError or ValueError tell what else was given.
+    """
+    if isinstance(source, (str, Path)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is fine, absurd still is an error
+            return _read_file(Path(source), sides)
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (3, 4)):
+            raise ValueError(f"picture: expected uint8 (H, W), (H, W, 3) or (H, W, 4), found {source.dtype} {source.shape}")
+        if 0 in source.shape:
+            raise ValueError(f"picture: has no pixels, its shape is {source.shape}")
+        return _fit(Image.fromarray(source), sides), source.shape[:2]
+    if isinstance(source, Image.Image):
+        return _fit(source, sides), _upright_size(source, source.size)
+    raise TypeError(f"picture: expected a path, a Pillow image or a uint8 array, found {type(source).__name__}")
+
+
+def _read_file(path, sides):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such image file")
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            image.draft("RGB" if image.mode == "YCbCr" else image.mode, (max(sides), max(sides)))  # JPEG: decode fewer pixels
+            return _fit(image, sides), _upright_size(image, size)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be decoded as an image ({error})") from None
+
+
+def _upright_size(image, size):
+    turned = image.getexif().get(ORIENTATION) in TURNED
+    return (size[0], size[1]) if turned else (size[1], size[0])
+
+
+def _fit(image, sides):
+    """Pillow image -> uint8 (h, w, 3), upright, within sides (height, width)."""
+    height, width = _upright_size(image, image.size)
+    scale = min(1.0, sides[0] / height, sides[1] / width)
+    if scale < 1:
+        if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):  # the others cannot be resized smoothly
+            image = _keep_exif(Image.fromarray(to_rgb(image)), image)
+        fitted = max(1, round(width * scale)), max(1, round(height * scale))
+        if (height, width) != (image.size[1], image.size[0]):
+            fitted = fitted[::-1]
+        image = _keep_exif(image.resize(fitted, Image.BICUBIC, reducing_gap=2.0), image)
+    return to_rgb(ImageOps.exif_transpose(image))
+
+
+def _keep_exif(image, old):
+    image.getexif()[ORIENTATION] = old.getexif().get(ORIENTATION, 1)
+    return image
