@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_training import ROOT
-from test_main_job import module_of, tool
+from test_main_job import tool
 from voc_trees import write_annotation, write_dataset, write_image
 
 from cian.data.images import read_label, write_label
@@ -244,23 +244,3 @@ def test_a_killed_run_goes_on_to_the_same_result(data, classifier, tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
     with pytest.raises(ValueError, match="holds files of another checkpoint or other settings"):
         make(data, classifier, tmp_path / "out")
-
-
-def test_seeds_from_elsewhere_are_checked(data, tmp_path, capsys):
-    for name in IDS:
-        write_label(tmp_path / "seeds" / f"{name}.png", np.where(LABEL == PERSON, 255, LABEL))
-    check = module_of("prepare_data").main
-    arguments = ["check", "--data", str(data), "--list", "train_aug", "--masks", str(tmp_path / "seeds"), "--workers", "1"]
-    assert check(arguments) == 0
-    write_label(tmp_path / "seeds" / "b.png", LABEL[:, 1:])
-    write_label(tmp_path / "seeds" / "c.png", np.full_like(LABEL, 21))
-    (tmp_path / "seeds" / "d.png").unlink()
-    assert check(arguments) == 1
-    out = capsys.readouterr().out
-    for fault in (
-        "b.png: 47x40 pixels, expected the image's 48x40",
-        "c.png: expected values 0..20 or 255, found [21]",
-        "d.png: no such image file",
-        "6 images of train_aug: 3 faults",
-    ):
-        assert fault in out

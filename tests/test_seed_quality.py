@@ -171,3 +171,26 @@ def test_sheets_of_seeds(folder, capsys):
     for words in (["--run", "x"], ["--seeds", "x", "--run", "y"], ["--seeds", "x", "--images", "0"], []):
         with pytest.raises(SystemExit):
             report.parse_args([*words, "--data", "d"])
+
+
+def test_seeds_from_elsewhere_are_checked(tmp_path, capsys):
+    label = np.zeros((4, 6), np.uint8)
+    label[1:3, 1:4], label[3] = CAT, 255
+    data = write_dataset(tmp_path / "data", {"train_aug": dict.fromkeys("abcdef", label)})
+    for name in "abcdef":
+        write_label(tmp_path / "seeds" / f"{name}.png", np.where(label == 0, 255, label))
+    check = module_of("prepare_data").main
+    arguments = ["check", "--data", str(data), "--list", "train_aug", "--masks", str(tmp_path / "seeds"), "--workers", "1"]
+    assert check(arguments) == 0
+    write_label(tmp_path / "seeds" / "b.png", label[:, 1:])
+    write_label(tmp_path / "seeds" / "c.png", np.full_like(label, 21))
+    (tmp_path / "seeds" / "d.png").unlink()
+    assert check(arguments) == 1
+    out = capsys.readouterr().out
+    for fault in (
+        "b.png: 5x4 pixels, expected the image's 6x4",
+        "c.png: expected values 0..20 or 255, found [21]",
+        "d.png: no such image file",
+        "6 images of train_aug: 3 faults",
+    ):
+        assert fault in out

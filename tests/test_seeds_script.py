@@ -1,4 +1,4 @@
-"""experiments/seeds.sh: wrong options end at once, with one line, before anything is set up; its calls fit the tools' options."""
+"""experiments/seeds.sh: wrong options end at once, with one line, before any set-up; its calls fit the tools."""
 
 import re
 import subprocess
@@ -29,12 +29,12 @@ def test_help_names_every_option():
     assert len(options) > 10 and options <= set(re.findall(r"--[a-z-]+", told))
 
 
-def test_the_tools_know_the_options_of_the_calls():
+def test_the_tools_know_the_options_of_the_calls(capsys):
     text = SCRIPT.read_text(encoding="utf-8").replace("\\\n", " ")
     calls = re.findall(r"^ *tool (train_cam|make_seeds|evaluate|report) (.*)$", text, re.MULTILINE)
     assert len(calls) == 5
     for name, words in calls:
-        for option in re.findall(r"(?<!\S)--[a-z-]+", words):
-            source = [ROOT / "tools" / f"{name}.py", ROOT / "cian" / "cli.py", ROOT / "cian" / "config.py"]
-            assert any(f'"{option}"' in path.read_text(encoding="utf-8") for path in source), (name, option)
-    assert module_of("report").parse_args(["--seeds", "a", "--data", "b", "--list", "c"]).images == 10
+        with pytest.raises(SystemExit):
+            module_of(name).parse_args(["--help"])
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= known, name
