@@ -117,15 +117,7 @@ def _draw(curve, chosen, mark, title):
     mean, best = 100 * curve.mean_iou(chosen), curve.best(chosen)
     axes.plot(thresholds, mean, color="black", lw=2.6, label=f"mean of {len(shown)}")
     axes.axvline(thresholds[best], color="black", lw=1, ls=":")
-    axes.plot(thresholds[best], mean[best], "o", color="black", ms=8)
-    axes.annotate(
-        f"best {mean[best]:.1f} % at {thresholds[best]:g}",
-        (thresholds[best], mean[best]),
-        (8, 8),
-        textcoords="offset points",
-        weight="bold",
-        bbox=dict(facecolor="white", alpha=0.85, lw=0, pad=1.5),
-    )
+    axes.plot(thresholds[best], mean[best], "ko", ms=9, label=f"best: {mean[best]:.1f} % at {thresholds[best]:g}")
     if mark is not None:
         axes.axvline(mark, color="grey", lw=1, ls="--", label=f"threshold of the seeds, {mark:g}")
     axes.set(xlabel="CAM threshold", ylabel="IoU, per cent", xlim=(0, 1), ylim=(0, 100), title=title)
