@@ -16,6 +16,7 @@ from cian.data.images import read_image
 from cian.export import KINDS, export
 from cian.files import write_text
 from cian.models.cian import STRIDE
+from cian.onnx_export import export_onnx, packages
 from cian.symbols import (
     CATALOGUE,
     METHODS,
@@ -76,6 +77,7 @@ def parse_args(argv):
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image, as published")
     parser.add_argument("--group", type=int, default=0, help="export the training network for groups of this many images")
     parser.add_argument("--image", action="append", default=[], help="picture to verify the export on, besides random input")
+    parser.add_argument("--onnx", action="store_true", help="also write OUTPUT.onnx, checked in onnxruntime; needs --size")
     return parser.parse_args(argv)
 
 
@@ -109,6 +111,10 @@ def main(argv=None):
         return
     if not args.output:
         raise ValueError("output: missing; --output is the path of the export without ending")
+    if args.onnx:
+        packages()
+        if not args.size or args.group:
+            raise ValueError("--onnx needs a fixed size, --size H,W, and a network of single images")
     if args.checkpoint:
         net, method, count = network_of_checkpoint(args.checkpoint, args.backbone, args.similarity)
     else:
@@ -127,13 +133,15 @@ def main(argv=None):
     )
     block, outputs = exported_block(net, method, **options)
     block.hybridize()
+    images = inputs(args.size, args.image, args.group)
     targets, deviation = export(
         args.output,
         block,
         outputs,
         about(method, args.backbone, names, **options),
-        inputs(args.size, args.image, args.group),
+        images,
         args.overwrite,
+        (lambda name: [export_onnx(name, images)]) if args.onnx else None,
     )
     print(
         f"wrote {', '.join(map(str, targets))}: largest deviation from the network {deviation:.2g} "
