@@ -101,7 +101,7 @@ fi
 
 stage "result"
 count="$(wc -l <"$lists/$val_list.txt")"
-awk -v step="$((count / 8 > 0 ? count / 8 : 1))" 'NR % step == 1 || step == 1' "$lists/$val_list.txt" | head -n 8 >"$output/sheet.txt"
+awk -v step="$((count / 16 * 2 + 1))" 'NR % step == 1 || step == 1' "$lists/$val_list.txt" | head -n 8 >"$output/sheet.txt"
 tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$output/sheet.txt" --checkpoint "$classifier" \
     --output "$output/sheet" "${on_devices[@]}" >/dev/null
 tool report --run "$output" --data "$data" --sheet-list "$output/sheet.txt"
