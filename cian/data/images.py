@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cian.files import replacing
 
@@ -15,6 +15,7 @@ def open_image(path):
     """Open a picture with Pillow; FileNotFoundError or ValueError name the file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such image file")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv switches it on for the whole process
     try:
         image = Image.open(path)
         image.load()
