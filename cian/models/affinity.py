@@ -31,19 +31,27 @@ class Affinity(mx.gluon.HybridBlock):
         query, key, value = self.query(x), self.pool(self.key(x)), self.pool(self.value(x))
         return [F.reshape(e, (0, 0, -1)) for e in (query, key, value)]
 
-    def affinity(self, F, query, key):
-        """Normalised affinity (N, hw, L): softmax over the reference's pixels, the last axis (Eq. 1 and 2).
-
-        The published code has (N, L, hw) and axis 1; on a CPU MXNet's softmax over the last axis is many times faster.
-        """
+    def compare(self, F, query, key):
+        """Queries (N, D, hw) and keys (N, D, L), of unit length where the similarity is the cosine."""
         if self._cosine:
-            query = F.L2Normalization(query, mode="channel")
-            key = F.L2Normalization(key, mode="channel")
-        return F.softmax(F.batch_dot(query, key, transpose_a=True), axis=-1)  # (N, D, hw)' x (N, D, L)
+            return F.L2Normalization(query, mode="channel"), F.L2Normalization(key, mode="channel")
+        return query, key
 
     def message(self, F, query, key, value):
-        """Sum over the reference's pixels of affinity x value: (N, D, hw) (Eq. 3)."""
-        return F.batch_dot(value, self.affinity(F, query, key), transpose_b=True)  # (N, D, L) x (N, hw, L)'
+        """Sum over the reference's pixels of normalised affinity x value: (N, D, hw) (Eq. 1-3)."""
+        query, key = self.compare(F, query, key)
+        affinity = F.softmax(F.batch_dot(query, key, transpose_a=True), axis=-1)  # (N, hw, L), over the reference's pixels
+        return F.batch_dot(value, affinity, transpose_b=True)  # (N, D, L) x (N, hw, L)'
+
+    def published_message(self, F, query, key, value):
+        """As `message`, in the published order of axes, whose rounding the golden files hold.
+
+        Training in groups needs it: the arg max of a completion target (Eq. 7) can turn on the last bit. On a CPU MXNet's
+        softmax over the last axis is many times faster, so single images use that.
+        """
+        query, key = self.compare(F, query, key)
+        affinity = F.softmax(F.batch_dot(key, query, transpose_a=True), axis=1)  # (N, L, hw), over the reference's pixels
+        return F.batch_dot(value, affinity)  # (N, D, L) x (N, L, hw)
 
     def project(self, F, message, like):
         """Message (N, D, hw) -> residual (N, C, h, w), h and w those of `like` (Eq. 4)."""
@@ -60,10 +68,11 @@ class Affinity(mx.gluon.HybridBlock):
         own where `with_self` (Eq. 5).
         """
         query, key, value = self.embed(F, x)
-        own = self.message(F, query, key, value)
+        own = self.published_message(F, query, key, value)
         messages = []
         for shift in range(1, group_size):
-            messages.append(self.message(F, query, roll(F, key, group_size, shift), roll(F, value, group_size, shift)))
+            rolled = [roll(F, x, group_size, shift) for x in (key, value)]
+            messages.append(self.published_message(F, query, *rolled))
         if with_self:
             messages.append(own)
         merged = messages[0]
