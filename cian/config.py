@@ -140,7 +140,7 @@ class Seeding(Settings):
         -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)"
     )
 
-    presets = {"voc12": {}, "animals": dict(cam_scales=(0.5, 1.0)), "scenes": dict(cam_scales=(1.0, 1.5))}
+    presets = {"voc12": {}, "animals": dict(cam_scales=(0.5, 1.0, 1.5)), "scenes": dict(cam_scales=(1.0, 1.5))}
 
 
 @dataclass(frozen=True)
