@@ -10,12 +10,24 @@ from loky import ProcessPoolExecutor
 from cian.crf import dense_crf
 from cian.data.images import read_image, write_label
 from cian.data.transforms import pad
-from cian.models.cian import STRIDE
+from cian.models.checkpoint import load_parameters, read_params, saved_classes
+from cian.models.cian import CIAN, STRIDE
 from cian.models.multi_scale import MultiScale
 from cian.runtime import mx
 
 FITS = ("pad", "warp")
 SIZES_KEPT = 4  # networks for that many image sizes stay prepared
+
+
+def load_network(path, backbone, similarity, device):
+    """The network of a checkpoint, with or without affinity block, as many classes as the file says, hybridized."""
+    arrays = read_params(path)
+    affinity = any(name.startswith("conv_embed_") for name in arrays)
+    net = CIAN(backbone, saved_classes(arrays, path), affinity, similarity)
+    net.initialize(ctx=device)
+    load_parameters(net, arrays, str(path))
+    net.hybridize()
+    return net
 
 
 class Segmenter:

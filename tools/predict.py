@@ -20,9 +20,7 @@ from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.exported import export_files
 from cian.figures import write_png
-from cian.inference import FITS, Segmenter, predict_all
-from cian.models.checkpoint import load_parameters, read_params, saved_classes
-from cian.models.cian import CIAN
+from cian.inference import FITS, Segmenter, load_network, predict_all
 from cian.models.multi_scale import MultiScale
 from cian.predictor import Predictor, enlarge_label
 from cian.runs import settings_record
@@ -62,17 +60,6 @@ def parse_args(argv):
     add_preset(parser)
     add_arguments(parser, Inference)
     return parser.parse_args(argv)
-
-
-def load_network(path, backbone, similarity, device):
-    """The network of a checkpoint, with or without affinity block, as many classes as the file says."""
-    arrays = read_params(path)
-    affinity = any(name.startswith("conv_embed_") for name in arrays)
-    net = CIAN(backbone, saved_classes(arrays, path), affinity, similarity)
-    net.initialize(ctx=device)
-    load_parameters(net, arrays, str(path))
-    net.hybridize()
-    return net
 
 
 def picture_predictor(args, settings, device):

@@ -37,11 +37,14 @@ class Affinity(mx.gluon.HybridBlock):
             return F.L2Normalization(query, mode="channel"), F.L2Normalization(key, mode="channel")
         return query, key
 
+    def weights(self, F, query, key):
+        """Normalised affinity of queries (N, D, hw) and keys (N, D, L): (N, hw, L), its last axis sums to 1 (Eq. 1, 2)."""
+        query, key = self.compare(F, query, key)
+        return F.softmax(F.batch_dot(query, key, transpose_a=True), axis=-1)  # over the reference's pixels
+
     def message(self, F, query, key, value):
         """Sum over the reference's pixels of normalised affinity x value: (N, D, hw) (Eq. 1-3)."""
-        query, key = self.compare(F, query, key)
-        affinity = F.softmax(F.batch_dot(query, key, transpose_a=True), axis=-1)  # (N, hw, L), over the reference's pixels
-        return F.batch_dot(value, affinity, transpose_b=True)  # (N, D, L) x (N, hw, L)'
+        return F.batch_dot(value, self.weights(F, query, key), transpose_b=True)  # (N, D, L) x (N, hw, L)'
 
     def published_message(self, F, query, key, value):
         """As `message`, in the published order of axes, whose rounding the golden files hold.
