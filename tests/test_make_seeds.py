@@ -244,3 +244,22 @@ def test_a_killed_run_goes_on_to_the_same_result(data, classifier, tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
     with pytest.raises(ValueError, match="holds files of another checkpoint or other settings"):
         make(data, classifier, tmp_path / "out")
+
+
+def test_seeds_from_the_maps_of_another_run(data, classifier, tmp_path):
+    plain = make(data, classifier, tmp_path / "plain", "--saliency", "mbd")
+    common = ["--data", data, "--maps", tmp_path / "plain", "--workers", "1", "--output"]
+    tool("make_seeds", *map(str, [*common, tmp_path / "again"]))
+    for name in IDS:
+        assert np.array_equal(read_label(tmp_path / "again" / "seeds" / f"{name}.png"), plain[name])
+    assert not (tmp_path / "again" / "cam").exists()
+    tool("make_seeds", *map(str, [*common, tmp_path / "half", "--substitute", "0.5"]))
+    drawn = read_json(tmp_path / "half" / "recipe.json")["substituted"]
+    for name in IDS:
+        expected = LABEL if name in drawn else plain[name]
+        assert np.array_equal(read_label(tmp_path / "half" / "seeds" / f"{name}.png"), expected)
+    (tmp_path / "plain" / "cam" / "c.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="cam: no activation maps of 1 of 6 ids, such as c"):
+        tool("make_seeds", *map(str, [*common, tmp_path / "third"]))
+    with pytest.raises(FileNotFoundError, match="seeds.json: no such file; expected --maps"):
+        tool("make_seeds", "--data", str(data), "--maps", str(tmp_path), "--output", str(tmp_path / "fourth"))

@@ -33,7 +33,9 @@ from cian.seeds import OVERLAPS, SALIENCY_THRESHOLD, load_cam, make_seed, read_s
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", required=True, help="parameters of a classifier made by train_cam.py")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", help="parameters of a classifier made by train_cam.py")
+    source.add_argument("--maps", help="output folder of another run, whose maps are used; only the seeds are made")
     parser.add_argument("--backbone", default="vgg16", help="backbone of the checkpoint (default: vgg16)")
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
@@ -83,8 +85,8 @@ def write_saliency(dataset, folder, method, image_id):
         Image.fromarray(np.rint(255 * values).astype(np.uint8)).save(str(temporary), format="PNG")
 
 
-def write_seed(dataset, output, recipe, item):
-    """Write the seed of one image from its CAM and saliency files, or its ground truth.
+def write_seed(dataset, output, cams, recipe, item):
+    """Write the seed of one image from its CAM file in folder `cams` and its saliency file, or its ground truth.
 
     recipe: see `make_recipe`; item: (id, path of its saliency map, whether the ground truth takes the seed's place).
     """
@@ -93,10 +95,10 @@ def write_seed(dataset, output, recipe, item):
     if substituted:
         seed = read_seed(dataset.mask_path(image_id), size, len(dataset.classes))
     else:
-        class_ids, cams = load_cam(output / "cam" / f"{image_id}.npz")
+        class_ids, maps = load_cam(cams / f"{image_id}.npz")
         salient = saliency.read_saliency(map_path, size)
         thresholds = recipe["cam_threshold"], recipe["saliency_threshold"]
-        seed = make_seed(resize_maps(cams, size), class_ids, salient, *thresholds, recipe["overlap"])
+        seed = make_seed(resize_maps(maps, size), class_ids, salient, *thresholds, recipe["overlap"])
     write_label(output / "seeds" / f"{image_id}.png", seed)
 
 
@@ -123,10 +125,11 @@ def remove_other_seeds(output, recipe):
 
 
 def find_saliency(args, dataset, output, ids):
-    """{id: path of its saliency map}: where it will be, or that of --saliency-maps, of which names and sizes are checked."""
-    if not args.saliency_maps:
+    """{id: path of its saliency map}: where it will be, or that of a folder, of which names and sizes are checked."""
+    given = args.saliency_maps or (args.maps and Path(args.maps) / "saliency")
+    if not given:
         return {i: output / "saliency" / f"{i}.png" for i in ids}
-    maps = saliency.find_maps(args.saliency_maps, ids)
+    maps = saliency.find_maps(given, ids)
     run_all(saliency.check_size, [(maps[i], dataset.image_path(i)) for i in ids], "checking sizes", args.workers)
     return maps
 
@@ -134,7 +137,7 @@ def find_saliency(args, dataset, output, ids):
 def main(argv=None):
     args = parse_args(argv)
     settings = from_arguments(args, Seeding)
-    method = settings.saliency or saliency.DEFAULT
+    method = settings.saliency or (args.maps and recorded_saliency(args)) or saliency.DEFAULT
     if method not in saliency.METHODS:
         raise ValueError(f"saliency: {method!r}, expected one of {', '.join(saliency.METHODS)}")
     dataset = open_dataset(args.data)
@@ -148,14 +151,20 @@ def main(argv=None):
         )
     output = Path(args.output)
     maps = find_saliency(args, dataset, output, ids)
-    own = {"cam_scales": settings_record(settings)["cam_scales"], "saliency": args.saliency_maps or method}
-    claim_output(
-        output,
-        "seeds.json",
-        {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "made_with": own},
-    )
+    claim_output(output, "seeds.json", maps_record(args, settings, method, ids, tags))
+    if not args.maps:
+        make_maps(args, settings, method, dataset, {i: tags[i] for i in ids}, maps, output)
+    remove_other_seeds(output, recipe)
+    substituted = set(recipe["substituted"])
+    items = [(i, maps[i], i in substituted) for i in ids]
+    cams = Path(args.maps or output) / "cam"
+    run_all(functools.partial(write_seed, dataset, output, cams, recipe), items, "seeds", args.workers)
+    print(output / "seeds")
 
-    todo = [i for i in ids if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
+
+def make_maps(args, settings, method, dataset, tags, maps, output):
+    """Write the class activation and, without --saliency-maps, the saliency of the images that lack them."""
+    todo = [i for i in tags if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
     if todo:
         device = chosen_devices(args.devices)[0]
         net = load_classifier(args.checkpoint, args.backbone, len(dataset.classes) - 1, device)
@@ -164,15 +173,31 @@ def main(argv=None):
                 net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
             )
             save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps_of_image)
-
     if not args.saliency_maps:
-        todo = [i for i in ids if not maps[i].exists()]
+        todo = [i for i in tags if not maps[i].exists()]
         run_all(functools.partial(write_saliency, dataset, output / "saliency", method), todo, "saliency", args.workers)
-    remove_other_seeds(output, recipe)
-    substituted = set(recipe["substituted"])
-    items = [(i, maps[i], i in substituted) for i in ids]
-    run_all(functools.partial(write_seed, dataset, output, recipe), items, "seeds", args.workers)
-    print(output / "seeds")
+
+
+def maps_record(args, settings, method, ids, tags):
+    """What the maps were made of, for seeds.json; with --maps ValueError if they lack one or were made differently."""
+    if not args.maps:
+        own = {"cam_scales": settings_record(settings)["cam_scales"], "saliency": args.saliency_maps or method}
+        return {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "made_with": own}
+    missing = [i for i in ids if not has_cam(Path(args.maps) / "cam" / f"{i}.npz", tags[i])]
+    if missing:
+        raise FileNotFoundError(f"{args.maps}/cam: no activation maps of {len(missing)} of {len(ids)} ids, such as {missing[0]}")
+    return read_json(Path(args.maps) / "seeds.json")
+
+
+def recorded_saliency(args):
+    """The method whose saliency maps --maps holds; None where they come from --saliency-maps, which is then needed again."""
+    path = Path(args.maps) / "seeds.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected --maps to be an output folder of make_seeds.py")
+    source = read_json(path)["made_with"]["saliency"]
+    if source not in saliency.METHODS and not args.saliency_maps:
+        raise ValueError(f"--maps {args.maps}: its saliency comes from {source}; give --saliency-maps as well")
+    return source if source in saliency.METHODS else None
 
 
 def run_all(function, items, what, workers):
