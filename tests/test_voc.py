@@ -121,6 +121,23 @@ def test_fingerprint_names_a_missing_image(root):
         open_dataset(root).fingerprint(["z_9"])
 
 
+def test_a_tag_table_takes_the_place_of_missing_annotations(root):
+    ids, with_xml = ["a_1", "b_2"], open_dataset(root).fingerprint(["a_1", "b_2"])
+    write_text(root / "tags.csv", "id,cat,sofa\na_1,0,1\nb_2,1,1\n")
+    data = open_dataset(root)
+    assert data.tag_table is None and data.read_tags(ids) == {"a_1": (8, 15), "b_2": (8, 15)}
+    assert data.fingerprint(ids) == with_xml
+    shutil.rmtree(str(root / "Annotations"))
+    assert data.read_tags(ids) == {"a_1": (18,), "b_2": (8, 18)}
+    write_text(root / "other.csv", "id,cat\na_1,1\nb_2,1\n")
+    assert data.read_tags(ids, root / "other.csv") == {"a_1": (8,), "b_2": (8,)}
+    with pytest.raises(ValueError, match="tags.csv: id 'c_3' is not among its 2 images"):
+        data.read_tags(["c_3"])
+    before = data.fingerprint(ids)
+    write_text(root / "tags.csv", "id,cat,sofa\na_1,1,0\nb_2,1,1\n")
+    assert len({with_xml, before, data.fingerprint(ids)}) == 3
+
+
 def test_real_lists(shared):
     data = open_dataset(shared / "data/VOC2012-animals")
     assert [len(data.read_ids(name)) for name in ("train_aug", "val")] == [1000, 300]

@@ -1,11 +1,13 @@
-"""Prepare a data set: voc12 builds the augmented VOC 2012, check verifies one, scenes generates one."""
+"""Prepare a data set: voc12 builds the augmented VOC 2012, coco brings COCO 2014 into its layout, check verifies one, scenes
+generates one.
+"""
 import argparse
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from cian.data import archives, sbd
+from cian.data import archives, coco_voc, sbd
 from cian.data.check import check_dataset
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset, read_id_file
@@ -36,6 +38,17 @@ def parse_args(argv=None):
     check.add_argument("--masks", help="another folder of ID.png, or 'none'; the data set's masks if not given")
     check.add_argument("--notes", type=int, default=NOTES_SHOWN, help="how many notes to print; they are no faults")
     check.add_argument("--workers", type=int, help="processes; all processors if not given")
+
+    coco = _add_command(commands, "coco", build_coco,
+                        "Bring COCO 2014 into VOC layout: masks, image tags, and the lists train and val.")
+    coco.add_argument("--images", type=Path, required=True, help="folder of the JPEGs, or with train2014 and val2014 in it")
+    coco.add_argument("--annotations", type=Path, required=True, help="folder of instances_{train,val}2014.json")
+    coco.add_argument("--output", type=Path, required=True, help="data set to write")
+    coco.add_argument("--link", choices=coco_voc.LINKS, default="symlink", help="how images get into the data set")
+    for name, number in coco_voc.COUNTS.items():
+        what = "categories" if name == "classes" else f"images with an annotation for the list {name}"
+        coco.add_argument(f"--expect-{name}", type=int, default=number, help=f"{what} there have to be; 0 for any number")
+    coco.add_argument("--workers", type=int, help="processes; all processors if not given")
 
     scenes = _add_command(commands, "scenes", make_scenes, "Generate a data set of drawn scenes in VOC layout.")
     scenes.add_argument("--output", type=Path, required=True, help="data set to write")
@@ -95,6 +108,22 @@ def check_list(args):
     print(f"{len(ids)} images of {args.list}: {len(faults)} faults; "
           f"{len(notes)} with tags other than the mask's classes")
     return 1 if faults else 0
+
+
+def build_coco(args):
+    """Read the annotations, link the images and draw the masks, print their number; returns exit status 0."""
+    sources = coco_voc.find_sources(args.images, args.annotations)
+    counts = {name: getattr(args, f"expect_{name}") or None for name in coco_voc.COUNTS}
+    if coco_voc.is_finished(args.output, sources.record):
+        print(f"{args.output}: complete already")
+        return 0
+    with tqdm(total=len(coco_voc.SPLITS), unit="file", desc="annotations") as bar:
+        plan = coco_voc.make_plan(sources, counts, bar.update)
+    with tqdm(total=sum(map(len, plan.pictures.values())), unit="image", desc="coco") as bar:
+        coco_voc.build(plan, args.output, args.link, args.workers, bar.update)
+    train, val = (len(plan.pictures[split]) for split in coco_voc.SPLITS)
+    print(f"{args.output}: {len(plan.classes)} classes with the background; train has {train} ids, val {val}")
+    return 0
 
 
 def make_scenes(args):

@@ -1,7 +1,8 @@
 """A data set in the layout of Pascal VOC: paths, lists of ids, image tags and a fingerprint.
 
     root/JPEGImages/ID.jpg, Annotations/ID.xml, SegmentationClassAug/ID.png (or SegmentationClass),
-    ImageSets/Segmentation/LIST.txt, and classes.txt where the classes are not those of VOC
+    ImageSets/Segmentation/LIST.txt, and classes.txt where the classes are not those of VOC;
+    tags.csv (`id,cat,person`) instead of the folder Annotations where that would be 100,000 files, as for COCO
 """
 import hashlib
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ VOC_CLASSES = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 MAX_CLASSES = 255  # label images hold indices 0..254; 255 is "ignore"
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")  # the first that exists is used
+TAG_TABLE = "tags.csv"  # the image tags of a data set without a folder Annotations
 SAMPLE_BYTES = 4096  # of the middle and the end of each image, for the fingerprint
 
 
@@ -62,6 +64,12 @@ class VOCDataset:
         return self.root / "Annotations" / f"{image_id}.xml"
 
     @property
+    def tag_table(self):
+        """root/tags.csv where it is there and no folder Annotations is, else None."""
+        path = self.root / TAG_TABLE
+        return path if path.is_file() and not (self.root / "Annotations").is_dir() else None
+
+    @property
     def mask_folder(self):
         """SegmentationClassAug, or SegmentationClass where only that folder exists."""
         folders = [self.root / name for name in MASK_FOLDERS]
@@ -95,8 +103,9 @@ class VOCDataset:
     def read_tags(self, ids, source=None):
         """The image tags: {id: sorted tuple of class indices 1..K-1}, in the order of `ids`.
 
-        source: None for the annotation XML (`difficult` objects are left out unless all of the image's are), or the
-        path of a .npy (the cls_labels.npy of the field) or a .csv (`id,cat,person`, values 0 and 1).
+        source: None for the data set's own, that is its annotation XML (`difficult` objects are left out unless all of
+        the image's are) or `tag_table`; or the path of a .npy (the cls_labels.npy of the field) or a .csv (`id,cat,person`,
+        values 0 and 1).
         Raises FileNotFoundError, or ValueError that names file and id: unknown class, unknown id, image without tags.
         """
         read = self.tag_reader(source)
@@ -104,6 +113,7 @@ class VOCDataset:
 
     def tag_reader(self, source=None):
         """A function from one id to its tags; arguments, results and errors as of `read_tags`."""
+        source = self.tag_table if source is None else source
         if source is None:
             return lambda image_id: tags.read_xml(self.annotation_path(image_id), self.classes)
         return tags.open_table(source, self.classes)
@@ -113,10 +123,13 @@ class VOCDataset:
 
         Covers the class names, the ids in their order, and for each id: all bytes of the annotation and of the mask
         (or that there is none), of the image its size and SAMPLE_BYTES each from its middle and its end. It does not
-        cover the remaining bytes of the images, nor file dates. Raises FileNotFoundError for a missing image.
+        cover the remaining bytes of the images, nor file dates. Where `tag_table` takes the annotations' place, all of its
+        bytes are covered. Raises FileNotFoundError for a missing image.
         """
         total = hashlib.sha256()
         _add(total, "\n".join(self.classes).encode("utf-8"))
+        if self.tag_table is not None:
+            _add(total, self.tag_table.read_bytes())
         folder = self.mask_folder  # looked up once: this loop runs over 10,000 ids
         for image_id in ids:
             _add(total, str(image_id).encode("utf-8"))
