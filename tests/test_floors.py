@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("cian", "config", "cuda", "denormals", "files", "runtime"),
     ("data", "activation_files", "barrier", "crf", "figures", "metrics", "parallel", "results", "runs",
-     "saliency", "saliency_quality", "seed_quality", "seeds", "submission", "superpixels"),
+     "report_blocks", "report_differences", "report_files", "report_html", "report_markdown", "report_numbers",
+     "report_plots", "report_tables", "report_text", "training_log",
+     "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "losses"),
     ("activation", "cli", "complexity", "engine", "export", "exported", "inference", "objectives", "onnx_export", "predictor",
      "random_walk", "report", "symbols"),

@@ -1,11 +1,15 @@
-"""What a run of the main job reached: a table of mIoU of seeds and rounds, and a contact sheet of pictures.
+"""Tables and pictures of what was reached: the papers' tables beside ours, a run of the main job, or seeds.
 
-Reads the folder RUN that experiments/quickstart.sh writes; prints and writes RUN/summary.md, and RUN/sheet.png. With --seeds
-it reads a folder of make_seeds.py instead and writes SEEDS/random.png and SEEDS/worst.png: image, CAM of each class, saliency,
-seed and truth of some images drawn at random, and of those whose seeds have the lowest IoU.
+--results reads folders of measurements, such as experiments/results/animals, and writes OUTPUT/REPORT.html (one file that
+needs no other), REPORT.md with its plots, and numbers.csv: every number of the papers' tables, what was measured (mean,
+standard deviation, seeds), differences, and the sources. --run reads the folder that experiments/quickstart.sh writes; prints
+and writes RUN/summary.md, and RUN/sheet.png. --seeds reads a folder of make_seeds.py and writes SEEDS/random.png and
+SEEDS/worst.png: image, CAM of each class, saliency, seed and truth of some images drawn at random, and of those whose seeds
+have the lowest IoU.
 """
 
 import argparse
+import logging
 import random
 from pathlib import Path
 
@@ -17,9 +21,16 @@ from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.files import read_json, write_text
+from cian.report import TITLE, build_report
+from cian.report_files import read_pictures, write_report
+from cian.results import read_paper, read_results
 from cian.saliency import find_maps, read_saliency
 from cian.seed_quality import score_seeds, worst
 from cian.seeds import load_cam, resize_maps
+
+log = logging.getLogger(__name__)
+
+PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 
 #: row of the table -> (scores without CRF, scores with CRF), files in the folder of the run
 ROWS = {
@@ -35,14 +46,29 @@ def parse_args(argv):
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="folder of the main job")
     source.add_argument("--seeds", help="folder of make_seeds.py, which holds cam, saliency and seeds")
-    parser.add_argument("--data", required=True, help="data set in VOC layout")
+    source.add_argument("--results", action="append", help="folder of measurements (*.json); may be given several times")
+    parser.add_argument("--data", help="with --run and --seeds, which need it: data set in VOC layout")
     parser.add_argument("--sheet-list", help="with --run: text file of the ids to draw; their CAM and seeds are in RUN/sheet")
     parser.add_argument("--list", default="train_aug", help="with --seeds: list of ids (default: train_aug)")
     parser.add_argument("--saliency-maps", help="with --seeds: folder of the saliency maps (default: SEEDS/saliency)")
     parser.add_argument("--images", type=int, default=10, help="with --seeds: images a sheet (default: 10)")
     parser.add_argument("--sheet-seed", type=int, default=0, help="with --seeds: seed of the random images (default: 0)")
     parser.add_argument("--workers", type=int, default=None, help="processes that score the seeds (default: all processors)")
+    parser.add_argument("--output", help="with --results, which needs it: folder of the report")
+    parser.add_argument("--paper", default=PAPER, help="with --results: the papers' numbers (default: experiments/paper.csv)")
+    parser.add_argument("--runs", help="with --results: folder of the run folders, for the training curves (default: none)")
+    parser.add_argument("--figures", help="with --results: folder of fig3_*.png and fig4_*.png (default: none)")
+    parser.add_argument(
+        "--photographs", action="store_true", help="with --figures: show them; photographs of VOC must not be committed"
+    )
+    parser.add_argument("--title", default=TITLE, help=f"with --results: the report's title (default: {TITLE})")
     args = parser.parse_args(argv)
+    if args.results is not None and args.output is None:
+        parser.error("--results needs --output")
+    if args.results is None and args.data is None:
+        parser.error("--run and --seeds need --data")
+    if args.photographs and args.figures is None:
+        parser.error("--photographs needs --figures")
     if args.run is not None and args.sheet_list is None:
         parser.error("--run needs --sheet-list")
     if args.images < 1:
@@ -138,9 +164,25 @@ def report_run(args):
     print(f"pictures: {run / 'sheet.png'}")
 
 
+def report_results(args):
+    """Write the report of the papers' tables."""
+    paper = read_paper(args.paper)
+    measurements = [found for folder in args.results for found in read_results(folder)]
+    pictures = read_pictures(args.figures) if args.figures else {}
+    shown, left_out = (pictures, 0) if args.photographs else ({}, len(pictures))
+    document, tables = build_report(measurements, paper, args.title, args.runs, shown, left_out)
+    paths = write_report(args.output, document, tables, paper)
+    for results in tables:
+        for warning in results.warnings:
+            log.warning("%s, %s: %s", results.table, results.data or "no data", warning)
+    print(f"{len(measurements)} measurements: {', '.join(map(str, paths))}")
+
+
 def main(argv=None):
     args = parse_args(argv)
-    if args.seeds is None:
+    if args.results is not None:
+        report_results(args)
+    elif args.seeds is None:
         report_run(args)
     else:
         report_seeds(args)
