@@ -12,6 +12,7 @@ import numpy as np
 from cian.models.checkpoint import NEW_BY_DESIGN, load_parameters, read_params
 from cian.models.layers import EPSILON, IMAGENET_MEAN, IMAGENET_STD
 from cian.models.resnet import LAYOUTS
+from cian.models.resnet_v1 import UNITS
 from cian.models.squeezenet import FIRES
 from cian.models.vgg import STAGES
 from cian.runtime import mx
@@ -19,6 +20,7 @@ from cian.runtime import mx
 log = logging.getLogger(__name__)
 
 GLUON_RUNNING = {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
+TORCH_AFFINE = {"weight": "gamma", "bias": "beta"}  # torchvision's names in a batch normalisation
 
 
 def squeezenet_names():
@@ -62,11 +64,39 @@ def resnet_names(depth):
     return names
 
 
+def resnet_v1b_names(depth):
+    """gluoncv's and torchvision's structured names of ResNet v1b -> ours."""
+    names = {"conv1": "conv0", "bn1": "bn0"}
+    for stage, count in enumerate(UNITS[depth], 1):
+        for unit in range(count):
+            ours, theirs = f"stage{stage}_unit{unit + 1}", f"layer{stage}.{unit}"
+            layers = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
+            names.update({f"{theirs}.{layer}": f"{ours}_{layer}" for layer in layers})
+            names.update({f"{theirs}.downsample.0": ours + "_sc", f"{theirs}.downsample.1": ours + "_sc_bn"})
+    return names
+
+
+def resnet_v1_names(depth):
+    """Gluon's structured names of ResNet v1 -> ours; its body is convolution, normalisation, ReLU, ..."""
+    names = {"features.0": "conv0", "features.1": "bn0"}
+    for stage, count in enumerate(UNITS[depth], 1):
+        for unit in range(count):
+            ours, theirs = f"stage{stage}_unit{unit + 1}", f"features.{3 + stage}.{unit}"
+            for number in (1, 2, 3):
+                names[f"{theirs}.body.{3 * number - 3}"] = f"{ours}_conv{number}"
+                names[f"{theirs}.body.{3 * number - 2}"] = f"{ours}_bn{number}"
+            names.update({f"{theirs}.downsample.0": ours + "_sc", f"{theirs}.downsample.1": ours + "_sc_bn"})
+    return names
+
+
 #: backbone -> (Gluon name -> ours, gluoncv model, prefixes of its ImageNet classifier). Not resnet18: the published one has
 #: a projection in its first unit, Gluon's has none
 GLUON = {
     "resnet50": (lambda: resnet_names(50), "resnet50_v2", ("features.12.", "output.")),
     "resnet101": (lambda: resnet_names(101), "resnet101_v2", ("features.12.", "output.")),
+    "resnet50v1b": (lambda: resnet_v1b_names(50), "resnet50_v1b", ("fc.",)),
+    "resnet101v1b": (lambda: resnet_v1b_names(101), "resnet101_v1b", ("fc.",)),
+    "resnet50v1": (lambda: resnet_v1_names(50), "resnet50_v1", ("output.",)),
     "squeezenet1.1": (squeezenet_names, "squeezenet1.1", ("output.",)),
     "vgg16": (vgg_names, "vgg16", ("features.31.", "features.33.", "output.")),
 }
@@ -90,17 +120,29 @@ def from_gluon(arrays, backbone, source):
     names, renamed, unknown = make_names(), {}, []
     for name, value in arrays.items():
         layer, kind = name.rsplit(".", 1)
-        if name.startswith(classifier):
+        if name.startswith(classifier) or kind == "num_batches_tracked":
             continue
         if layer not in names:
             unknown.append(name)
             continue
+        if re.search(r"bn\d?$", names[layer]):
+            kind = TORCH_AFFINE.get(kind, kind)
         renamed[f"{names[layer]}_{GLUON_RUNNING.get(kind, kind)}"] = value
     if unknown:
         raise ValueError(
             f"{source}: not Gluon's {GLUON[backbone][1]}: unknown parameters {', '.join(sorted(unknown)[:6])}"
         )
-    return fold_input(renamed)
+    return fold_input(fold_biases(renamed))
+
+
+def fold_biases(arrays):
+    """Move the bias of a convolution in front of a normalisation (Gluon's ResNet v1) into its running mean, exactly."""
+    folded = dict(arrays)
+    for name in arrays:
+        mean = re.sub(r"_conv(\d)_bias$", r"_bn\1_moving_mean", name)
+        if mean != name and mean in arrays:
+            folded[mean] = arrays[mean] - folded.pop(name)
+    return folded
 
 
 def fold_input(arrays):
@@ -153,7 +195,7 @@ def load_pretrained(net, init, backbone, allow_missing=False):
         arrays = gluoncv_arrays(str(init)[len("gluoncv:") :], backbone)
     else:
         arrays = read_params(init)
-    if any(re.match(r"(features|output)\.", name) for name in arrays):
+    if any(re.match(r"(features|output|layer\d)\.", name) for name in arrays):
         arrays = from_gluon(arrays, backbone, str(init))
     arrays = without_classifier(arrays, str(init))
     load_parameters(net, arrays, str(init), allow_missing=True if allow_missing else NEW_BY_DESIGN)

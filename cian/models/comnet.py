@@ -1,0 +1,92 @@
+"""COMNet's classifier (Su et al., Fig. 1): IRN's class activation network with matchings on its last features."""
+
+import math
+
+from cian.models import cian
+from cian.models.layers import conv
+from cian.models.matching import InterMatching, IntraMatching, enhance
+from cian.models.resnet_v1 import ResNetV1
+from cian.runtime import mx
+
+#: matching -> (inter, intra); the rows of COMNet's Table II
+MATCHINGS = {"none": (False, False), "inter": (True, False), "intra": (False, True), "both": (True, True)}
+#: name -> (function(frozen_bn) making features of images, output stride); besides those of cian.models.cian at stride 8
+BACKBONES = {
+    "resnet50v1b": (lambda frozen_bn: ResNetV1(50, "3x3", frozen_bn), 16),
+    "resnet50v1": (lambda frozen_bn: ResNetV1(50, "1x1", frozen_bn), 16),
+    "resnet101v1b": (lambda frozen_bn: ResNetV1(101, "3x3", frozen_bn), 16),
+    **{name: (make, cian.STRIDE) for name, make in cian.BACKBONES.items()},
+}
+BATCHNORMS = ("statistics", "frozen", "trained")
+
+
+def backbone(name, batchnorm="statistics"):
+    """(network, output stride) of the backbone called `name`; ValueError lists the choices.
+
+    batchnorm "statistics": global statistics, gamma and beta trained (IRN); "frozen": these fixed too; "trained": all trained.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"backbone: {name!r}, expected one of {', '.join(BACKBONES)}")
+    if batchnorm not in BATCHNORMS:
+        raise ValueError(f"batchnorm: {batchnorm!r}, expected one of {', '.join(BATCHNORMS)}")
+    make, stride = BACKBONES[name]
+    net = make(batchnorm != "trained")
+    if batchnorm == "statistics":
+        for parameter in net.collect_params("(?!bn_data).*_(gamma|beta)$").values():
+            parameter.grad_req = "write"
+    return net, stride
+
+
+class COMNet(mx.gluon.HybridBlock):
+    """Class scores of groups of images: (P, G, 3, H, W) RGB 0..255 -> logits (P, G, classes), background not among the classes.
+
+    matching: one of MATCHINGS; "none" is the plain class activation network. Inter-matching finds masks over each group and
+    multiplies the features by alpha where they are positive, intra-matching follows; then a 1x1 convolution without bias, whose
+    maps are the activation maps, and global average pooling. side: see InterMatching; k, distance, residual: IntraMatching.
+    """
+
+    def __init__(self, backbone_name, classes=20, matching="both", alpha=1.5, k=8, side="cam", distance="l2", residual=True,
+                 batchnorm="statistics"):  # fmt: skip
+        super().__init__(prefix="")
+        if matching not in MATCHINGS:
+            raise ValueError(f"matching: {matching!r}, expected one of {', '.join(MATCHINGS)}")
+        inter, intra = MATCHINGS[matching]
+        self.backbone, self.stride = backbone(backbone_name, batchnorm)
+        self.inter = InterMatching(side) if inter else None
+        self.intra = IntraMatching(self.backbone.channels, k, distance, residual) if intra else None
+        self.classifier = conv("classifier", classes, self.backbone.channels, 1, weight_init=mx.init.Normal(0.01))
+        self._alpha = alpha
+        #: smallest side of an image, pixels: intra-matching needs more than k points
+        self.least_side = self.stride * math.isqrt(k) + 1 if intra else self.stride
+
+    def maps(self, x):
+        """Score maps (G, classes, h, w) of the images of one group (G, 3, H, W); at test an image and its mirror."""
+        return self._maps(mx.nd, x.expand_dims(0))
+
+    def masks(self, x):
+        """Co-occurrence masks M (G, h, w) of one group of images (G, 3, H, W); ValueError without inter-matching."""
+        if self.inter is None:
+            raise ValueError("matching: this network has no inter-matching, hence no masks")
+        return self._mask(mx.nd, self._features(mx.nd, x.expand_dims(0))).reshape((-3, -3, 0))
+
+    def hybrid_forward(self, F, x):
+        scores = F.mean(self._maps(F, x), axis=(2, 3))  # (P G, classes)
+        return F.reshape_like(scores, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)  # (P, G, classes)
+
+    def _maps(self, F, x):
+        """Images (P, G, 3, H, W) -> score maps (P G, classes, h, w)."""
+        features = self._features(F, x)
+        if self.inter is not None:
+            features = enhance(F, features, self._mask(F, features), self._alpha)
+        features = F.reshape(features, (-3, -2))  # (P, G, C, h, w) -> (P G, C, h, w)
+        return self.classifier(features if self.intra is None else self.intra(features))
+
+    def _features(self, F, x):
+        features = self.backbone(F.reshape(x, (-3, -2)))  # (P, G, 3, H, W) -> (P G, 3, H, W) -> (P G, C, h, w)
+        return F.reshape_like(features, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)  # (P, G, C, h, w)
+
+    def _mask(self, F, features):
+        """Features (P, G, C, h, w) -> M (P, G, 1, h, w); its side has the larger mean of the strongest class's response."""
+        scores = self.classifier(F.reshape(features, (-3, -2)))  # (P G, classes, h, w)
+        strongest = F.max(scores, axis=1, keepdims=True)
+        return self.inter(features, F.reshape_like(strongest, features, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2))

@@ -1,0 +1,136 @@
+"""COMNet's two matchings of features (Su et al., "COMNet: Co-Occurrent Matching for Weakly Supervised Semantic Segmentation").
+
+Inter-matching (its Sec. III-A) finds what the images of a group have in common, intra-matching (III-B) carries features between
+like points of one image. What the paper leaves open is decided as in FIDELITY.md.
+"""
+
+from cian.models.layers import conv
+from cian.runtime import mx
+
+KRYLOV_STEPS = 32  # real features need 12 for |cos| > 0.99999, random ones of 2048 points 32
+TINY = 1e-12
+SIDES = ("cam", "norm")
+DISTANCES = ("l2", "dot")
+
+
+def apply_affinity(F, rows, points):
+    """rows D for D = X'X - 11' (Eq. 4), never forming D: rows (P, r, n), points X (P, C, n) -> (P, r, n)."""
+    inner = F.batch_dot(rows, points, transpose_b=True)  # (P, r, n) x (P, n, C) -> (P, r, C)
+    return F.broadcast_sub(F.batch_dot(inner, points), F.sum(rows, axis=2, keepdims=True))
+
+
+def normalised(F, rows, at_least=TINY):
+    """Rows (P, 1, n) of unit norm; zero where the norm is below `at_least`."""
+    norm = F.sqrt(F.sum(F.square(rows), axis=2, keepdims=True))
+    return F.broadcast_mul(rows, (norm >= at_least) / F.maximum(norm, at_least))
+
+
+def leading_eigenvector(F, points, steps=KRYLOV_STEPS):
+    """Unit eigenvector of the largest algebraic eigenvalue of X'X - 11': points X (P, C, n) of unit norm -> (P, 1, n).
+
+    Lanczos with full reorthogonalisation: rows q of an orthonormal basis Q of the Krylov space, then the small eigenproblem of
+    Q D Q' (Rayleigh-Ritz). The ends of the spectrum converge first, the largest eigenvalue (D has trace 0, so it is positive)
+    as fast as the most negative one, which plain power iteration would find. A direction that the space holds already becomes
+    zero, hence an eigenvalue 0, which never wins. Time and memory grow as steps C n.
+    """
+    phase = F.reshape(F.cos(2.4 * F.contrib.arange_like(points, axis=1)), (1, 1, -1))  # any fixed mixture of the channels
+    mixture = F.batch_dot(F.broadcast_like(phase, points, lhs_axes=(0,), rhs_axes=(0,)), points)  # (P, 1, C) x (P, C, n)
+    basis = normalised(F, apply_affinity(F, mixture, points))
+    newest = basis
+    for _ in range(steps - 1):
+        newest = apply_affinity(F, newest, points)
+        for at_least in (TINY, 0.5):  # twice is enough; what the second pass more than halves was rounding error
+            inside = F.batch_dot(newest, basis, transpose_b=True)  # (P, 1, n) x (P, n, s) -> (P, 1, s)
+            newest = normalised(F, newest - F.batch_dot(inside, basis), at_least)
+        basis = F.concat(basis, newest, dim=1)  # (P, s + 1, n)
+    small = F.batch_dot(apply_affinity(F, basis, points), basis, transpose_b=True)  # (P, steps, steps)
+    vectors, _ = F.linalg.syevd((small + F.transpose(small, axes=(0, 2, 1))) / 2)  # rows, eigenvalues ascending
+    return F.batch_dot(F.slice_axis(vectors, axis=1, begin=-1, end=None), basis)  # (P, 1, steps) x (P, steps, n)
+
+
+class InterMatching(mx.gluon.HybridBlock):
+    """Co-occurrence masks M of groups: features (P, G, C, h, w), responses (P, G, 1, h, w) -> M (P, G, 1, h, w), no gradient.
+
+    All G h w points of a group are one matching problem; M has unit norm over them. Its sign, which the eigenproblem leaves
+    open, makes the side with the larger mean response positive. side "cam": the responses given; "norm": the feature norms.
+    """
+
+    def __init__(self, side="cam", steps=KRYLOV_STEPS):
+        super().__init__(prefix="")
+        if side not in SIDES:
+            raise ValueError(f"side: {side!r}, expected one of {', '.join(SIDES)}")
+        self._side, self._steps = side, steps
+
+    def hybrid_forward(self, F, features, responses):
+        features, responses = F.stop_gradient(features), F.stop_gradient(responses)
+        points = F.reshape(F.transpose(features, axes=(0, 2, 1, 3, 4)), (0, 0, -1))  # (P, G, C, h, w) -> (P, C, G h w)
+        if self._side == "norm":
+            responses = F.sqrt(F.sum(F.square(features), axis=2, keepdims=True))  # over the channels
+        mask = leading_eigenvector(F, F.L2Normalization(points, mode="channel"), self._steps)
+        mask = F.reshape_like(mask, responses)  # (P, 1, G h w) -> (P, G, 1, h, w)
+        return F.stop_gradient(F.broadcast_mul(mask, self._sign(F, mask, responses)))
+
+    @staticmethod
+    def _sign(F, mask, responses):
+        """1 or -1 of each group, (P, 1, 1, 1, 1)."""
+        means = []
+        for side in (mask > 0, mask < 0):
+            members = F.sum(side, axis=(1, 2, 3, 4), keepdims=True)
+            total = F.sum(side * responses, axis=(1, 2, 3, 4), keepdims=True)
+            means.append(total / F.maximum(members, 1.0))
+        return 2 * (means[0] >= means[1]) - 1
+
+
+def enhance(F, features, mask, alpha):
+    """Eq. 5: features (P, G, C, h, w) times alpha where the mask (P, G, 1, h, w) is positive."""
+    return F.broadcast_mul(features, 1 + (alpha - 1) * (mask > 0))
+
+
+def nearest_points(F, points, k, distance="l2"):
+    """Indices (N, n, k) of each point's k nearest others, nearest first, of points (N, C, n) (Eq. 6).
+
+    distance "l2": the true Euclidean one; "dot": the largest inner product, as Eq. 6 is printed.
+    """
+    points = F.stop_gradient(points)
+    closeness = F.batch_dot(points, points, transpose_a=True)  # (N, n, n), a point in each row
+    if distance == "l2":  # -|xi - xj|^2 up to a constant of the row
+        closeness = F.broadcast_sub(2 * closeness, F.expand_dims(F.sum(F.square(points), axis=1), axis=1))
+    index = F.contrib.arange_like(points, axis=2)
+    itself = F.broadcast_equal(F.reshape(index, (1, -1, 1)), F.reshape(index, (1, 1, -1)))  # (1, n, n)
+    return F.topk(F.broadcast_sub(closeness, 1e30 * itself), k=k, axis=2, ret_typ="indices")
+
+
+def largest_of(F, points, chosen, k):
+    """Element-wise maximum over chosen points: points (N, C, n), chosen (N, n, k) -> (N, C, n); gradient to one winner."""
+    rows = F.transpose(points, axes=(0, 2, 1))  # (N, n, C)
+    count = F.max(F.contrib.arange_like(points, axis=2)) + 1  # n
+    first = F.broadcast_mul(F.contrib.arange_like(points, axis=0), count)  # (N,), row number of each image's first point
+    chosen = F.broadcast_add(chosen, F.reshape(first, (-1, 1, 1)))
+    flat = F.reshape(rows, (-3, 0))  # (N, n, C) -> (N n, C)
+    largest = None
+    for j in range(k):  # one by one: F.max over an axis of (N, n, k, C) is many times slower on a CPU
+        one = F.take(flat, F.squeeze(F.slice_axis(chosen, axis=2, begin=j, end=j + 1), axis=2))  # (N, n, C)
+        largest = one if largest is None else F.maximum(largest, one)
+    return F.transpose(largest, axes=(0, 2, 1))
+
+
+class IntraMatching(mx.gluon.HybridBlock):
+    """Features (N, C, h, w) -> the same shape: x_i + max over the k nearest points j of MLP(x_j) (Eq. 7 and 8).
+
+    The MLP is one 1x1 convolution, `conv_match`. distance: see nearest_points. residual False leaves x_i out, as Eq. 8 is
+    printed; with it the convolution starts at zero, so that training begins at the plain classifier.
+    """
+
+    def __init__(self, channels, k=8, distance="l2", residual=True):
+        super().__init__(prefix="")
+        if distance not in DISTANCES:
+            raise ValueError(f"distance: {distance!r}, expected one of {', '.join(DISTANCES)}")
+        if k < 1:
+            raise ValueError(f"k: {k}, expected 1 or more points")
+        self._k, self._distance, self._residual = k, distance, residual
+        self.mlp = conv("conv_match", channels, channels, 1, weight_init=mx.init.Zero() if residual else None)
+
+    def hybrid_forward(self, F, x):
+        nearest = nearest_points(F, F.reshape(x, (0, 0, -1)), self._k, self._distance)  # (N, C, h, w) -> (N, C, h w)
+        matched = F.reshape_like(largest_of(F, F.reshape(self.mlp(x), (0, 0, -1)), nearest, self._k), x)
+        return x + matched if self._residual else matched
