@@ -10,15 +10,16 @@ from cian.runtime import mx
 def activation_maps(net, image, class_ids, scales=(0.5, 1.0, 1.5, 2.0), flip=True, device=None):
     """Maps of an image's own classes, float32 (C, h, w) in [0, 1] at stride 8, and the scores (classes,) at scale 1.
 
-    net: a CAM classifier; image: uint8 (H, W, 3) RGB; class_ids: indices with the background as 0, so class c is output c - 1.
+    net: a CAM classifier, or COMNet, which matches an image with its mirror; image: uint8 (H, W, 3) RGB; class_ids: indices
+    with the background as 0, so class c is output c - 1.
     ReLU, sum over scales and mirroring, divided by the maximum of each class; a class that is nowhere active stays 0.
     """
     height, width = image.shape[:2]
     small = tuple((side - 1) // STRIDE + 1 for side in (height, width))
     total, scores = 0, None
     for scale in scales:
-        sides = [max(int(round(side * scale)), STRIDE) for side in (width, height)]
-        scaled = image if scale == 1 else cv2.resize(image, tuple(sides))
+        sides = [max(int(round(side * scale)), net.least_side) for side in (width, height)]
+        scaled = image if sides == [width, height] else cv2.resize(image, tuple(sides))
         views = [scaled, scaled[:, ::-1]] if flip else [scaled]
         x = mx.nd.array(
             np.stack(views).transpose(0, 3, 1, 2), ctx=device, dtype="float32"

@@ -74,6 +74,17 @@ def add_preset(parser):
     )
 
 
+def add_backbone(parser, settings_class):
+    """Add --backbone, of a checkpoint that the tool reads; see chosen_backbone."""
+    known = ", ".join(f"{name}: {settings_class.preset(name).backbone}" for name in PRESETS)
+    parser.add_argument("--backbone", default=None, help=f"backbone of the checkpoint (default: the preset's, {known})")
+
+
+def chosen_backbone(args, settings_class):
+    """The backbone given by --backbone, else that of --preset in these settings (Segmentation or Classifier)."""
+    return args.backbone or settings_class.preset(args.preset).backbone
+
+
 def add_training_options(parser, settings_class):
     """Add what every training takes: data, output, devices, resuming, and the settings."""
     parser.add_argument("--data", required=True, help="data set in VOC layout")

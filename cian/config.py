@@ -41,7 +41,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Training(Settings):
-    """What classifier and segmentation training share."""
+    """What the trainings of classifiers and segmentation share."""
 
     backbone: str = setting("resnet101", "network that makes the features")
     batchnorm: str = setting(
@@ -49,7 +49,6 @@ class Training(Settings):
     )
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained, such as conv0,fire2")
     crop: int = setting(321, "side of the square training crops, pixels")
-    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
     batch: int = setting(16, "images in an update, over all devices and workers")
     epochs: int = setting(20, "passes over the training list")
     optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
@@ -68,6 +67,7 @@ class Training(Settings):
 class Segmentation(Training):
     """Training of the CIAN network (paper, "Implementation Details" and the published code)."""
 
+    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
     affinity: bool = setting(True, "the affinity block; without it the plain DeepLab-LargeFOV of Table 1")
     similarity: str = setting("dot", "affinity of two pixels", ("dot", "cosine"))
     merge: str = setting("max", "how the messages of several references are combined (Eq. 5)", ("max", "avg"))
@@ -107,6 +107,7 @@ class Classifier(Training):
     """Training of the classifier behind the seeds (paper, "Initial Seeds"; what it leaves open is chosen here)."""
 
     backbone: str = setting("vgg16", "network that makes the features")
+    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
     epochs: int = setting(15, "passes over the training list")
     lr: float = setting(1e-3, "learning rate at the start")
 
@@ -119,6 +120,54 @@ class Classifier(Training):
             crop=129,
             train_scales=(0.75, 1.0, 1.25),
             batch=16,
+            epochs=12,
+            optimizer="adam",
+            lr=2e-3,
+            fast_lr_mult=1.0,
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Matching(Training):
+    """Training of COMNet's classifier (its Sec. IV-B, and IRN's published code where that is silent; see FIDELITY.md).
+
+    Its grouping applies where images match each other; without inter-matching every image is on its own, as in IRN.
+    """
+
+    backbone: str = setting("resnet50v1b", "network that makes the features")
+    batchnorm: str = setting(
+        "statistics",
+        "backbone batch normalisation: statistics frozen, gamma and beta trained; frozen altogether; or trained",
+        ("statistics", "frozen", "trained"),
+    )
+    freeze: str = setting("conv0,bn0,stage1,stage2", "comma-separated prefixes of parameters that are not trained")
+    long_side: Tuple[float, ...] = setting((320, 640), "least and largest long side of the resized image, pixels")
+    crop: int = setting(512, "side of the square training crops, pixels")
+    epochs: int = setting(5, "passes over the training list")
+    lr: float = setting(0.1, "learning rate at the start")
+    momentum: float = setting(0.0, "momentum of sgd; IRN sets 0.9, which its code never uses")
+    weight_decay: float = setting(1e-4, "L2 decay of weights and gammas; biases and betas have none")
+    schedule: str = setting("iteration", "poly decay stepped per iteration, as published, or per epoch", ("epoch", "iteration"))
+    matching: str = setting("both", "matchings of the last features (Table II)", ("none", "inter", "intra", "both"))
+    group_size: int = setting(2, "images that are matched with each other (N of Table I)")
+    alpha: float = setting(1.5, "factor on the features where images match (Eq. 5, Table III)")
+    side: str = setting("cam", "side of a mask that counts: larger mean class activation, or feature norm", ("cam", "norm"))
+    k: int = setting(8, "points that each point is matched with in its image (Table IV)")
+    distance: str = setting("l2", "nearest points: Euclidean, or largest inner product (Eq. 6)", ("l2", "dot"))
+    residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")
+
+    presets = {
+        "voc12": {},
+        "animals": dict(
+            backbone="squeezenet1.1", freeze="", long_side=(288, 416), crop=193, batch=8, epochs=6, optimizer="adam", lr=1e-4
+        ),
+        "scenes": dict(
+            backbone="resnet10",
+            batchnorm="trained",
+            freeze="",
+            long_side=(136, 200),
+            crop=129,
             epochs=12,
             optimizer="adam",
             lr=2e-3,

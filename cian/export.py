@@ -5,7 +5,6 @@ An export is two files, NAME-symbol.json and NAME-0000.params, loaded by `mx.glu
 """
 
 import json
-import os
 import re
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.exported import symbol_block
+from cian.files import put_in_place, writable_folder
 from cian.models.checkpoint import named_arrays
 from cian.models.multi_scale import MultiScale
 from cian.runtime import mx
@@ -156,7 +156,8 @@ def export(name, block, outputs, about, images, overwrite=False, extra=None):
 
     images: inputs (N, 3, H, W), or (P, G, 3, H, W) of a group network, on which the written files, loaded with nothing but
     MXNet, must equal the block. extra(path) may write further files, given the path without ending of the new export, and
-    returns their paths. Only when all is verified do the files appear in their place, all of them or none.
+    returns their paths. Only when all is verified do the files appear in their place, all of them or none; a NAME.onnx of
+    the export that is replaced goes with it.
     ValueError, FileExistsError: NAME is a folder, or taken and not `overwrite`. RuntimeError: the export differs.
     """
     name = Path(name)
@@ -173,43 +174,15 @@ def export(name, block, outputs, about, images, overwrite=False, extra=None):
         deviation = verify(Path(folder) / name.name, block, images)
         made += extra(Path(folder) / name.name) if extra else []
         targets = [name.parent / path.name for path in made]
-        for path, target in zip(made, targets):
-            if target.is_dir() or (target.exists() and not overwrite and target.read_bytes() != path.read_bytes()):
+        same = [target.is_file() and target.read_bytes() == path.read_bytes() for path, target in zip(made, targets)]
+        onnx = name.parent / (name.name + ".onnx")  # of the export that is replaced
+        older = [onnx] if onnx.exists() and onnx not in targets and not all(same) else []
+        for target, equal in zip(targets + older, same + [False] * len(older)):
+            if target.is_dir() or (target.exists() and not overwrite and not equal):
                 raise FileExistsError(f"{target}: exists with other contents; choose another --output or give --overwrite")
         name.parent.mkdir(parents=True, exist_ok=True)
-        put_in_place(made, targets)
+        put_in_place(made, targets, older)
     return targets, deviation
-
-
-def writable_folder(folder):
-    """The folder, or its nearest parent that exists; NotADirectoryError or PermissionError where nothing can be written."""
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise NotADirectoryError(f"output: {folder} is a file, expected a folder")
-    if not os.access(str(folder), os.W_OK | os.X_OK):
-        raise PermissionError(f"output: folder {folder} is not writable")
-    return folder
-
-
-def put_in_place(made, targets):
-    """Rename files onto targets, all or none: what was there comes back if one cannot be renamed."""
-    kept, done = {}, []
-    for target in targets:
-        if target.exists():
-            kept[target] = made[0].parent / (target.name + ".old")
-            os.link(str(target), str(kept[target]))
-    try:
-        for path, target in zip(made, targets):
-            os.replace(str(path), str(target))
-            done.append(target)
-    except OSError:
-        for target in done:
-            if target in kept:
-                os.replace(str(kept[target]), str(target))
-            else:
-                target.unlink()
-        raise
 
 
 def verify(name, block, images):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON that names its file when it is wrong."""
+"""Files that are written whole or not at all, one or several together, and JSON that names its file when it is wrong."""
 import contextlib
 import json
 import os
@@ -51,3 +51,38 @@ def read_json(path):
         return json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error})") from None
+
+
+def writable_folder(folder):
+    """The folder, or its nearest parent that exists; NotADirectoryError or PermissionError where nothing can be written."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"output: {folder} is a file, expected a folder")
+    if not os.access(str(folder), os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(f"output: folder {folder} is not writable")
+    return folder
+
+
+def put_in_place(made, targets, removed=()):
+    """Rename files onto targets and remove others, all or nothing: what was there comes back if one step fails."""
+    kept, begun = {}, []
+    for target in [*targets, *removed]:
+        if target.exists():
+            kept[target] = made[0].parent / (target.name + ".old")
+            os.link(str(target), str(kept[target]))
+    try:
+        for path, target in zip(made, targets):
+            begun.append(target)
+            os.replace(str(path), str(target))
+        for target in removed:
+            begun.append(target)
+            target.unlink()
+    except BaseException:  # an interruption as well
+        for target in begun:
+            if target not in kept:
+                if target.exists():
+                    target.unlink()
+            elif not target.exists() or not target.samefile(kept[target]):
+                os.replace(str(kept[target]), str(target))
+        raise

@@ -1,6 +1,7 @@
-"""What the two trainings minimise: CIAN's four terms over groups, and the classifier's multi-label loss."""
+"""What the trainings minimise: CIAN's four terms over groups, and the classifiers' multi-label loss."""
 import numpy as np
 
+from cian.classifiers import comnet
 from cian.losses import TERMS, CIANLoss, TagLoss
 from cian.models.cam import CAM
 from cian.models.cian import CIAN, GroupCIAN
@@ -53,6 +54,26 @@ class ClassifierObjective:
     def __call__(self, batch, device):
         images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
         return {"tags": self.loss(self.net(images), tags)}
+
+
+class MatchingObjective:
+    """COMNet's classification loss: batches are images (P, G, 3, S, S) and tags (P, G, C), background not among the classes.
+
+    Its Eq. 9 is misprinted; meant is the multi-label soft margin loss, which is TagLoss.
+    """
+
+    def __init__(self, settings, classes, devices):
+        self.net = comnet(settings, classes)
+        self.loss = TagLoss(prefix="")
+        mx.random.seed(settings.seed)
+        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=devices)
+        self.net.hybridize()
+        self.loss.hybridize()
+
+    def __call__(self, batch, device):
+        images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        logits = self.net(images)  # (P, G, C)
+        return {"tags": self.loss(logits.reshape((-3, 0)), tags.reshape((-3, 0)))}  # (P G, C)
 
 
 def multi_hot(ids, tags, classes):

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def export_onnx(name, images):
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(name), 0)
     text, fixed, half_pixel = convertible(symbol.tojson())
     parameters = {**arguments, **auxiliary, **{gamma: mx.nd.ones_like(arguments[gamma]) for gamma in fixed}}
-    with opset(onnx, OPSET):
+    with opset(onnx, OPSET), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of onnx.mapping, which MXNet uses
         mx.onnx.export_model(mx.sym.load_json(text), parameters, [images[0].shape], np.float32, str(path))
     model = onnx.load(str(path))
     outputs = [output[: -len("_output")] for output in symbol.list_outputs()]

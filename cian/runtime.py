@@ -17,6 +17,8 @@ from cian.denormals import flush_denormals
 
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
 
+KERNELS_KEPT = 500  # a network at one size has about 25 of a kind
+
 
 def add_numpy_aliases():
     """Put np.bool and its like back, which MXNet 1.9.1 uses at import and numpy >= 1.24 dropped."""
@@ -32,6 +34,14 @@ def use_all_processors():
     MXNet alone would take half of them. OpenMP reads the variable when MXNet loads its library.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(joblib.cpu_count()))  # affinity mask and container quota count
+
+
+def limit_kernel_cache():
+    """Let MXNet keep at most KERNELS_KEPT prepared CPU kernels of each kind, unless the user has set another number.
+
+    It makes one for every shape and by default keeps them all, so that a data set with images of many sizes fills the memory.
+    """
+    os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", str(KERNELS_KEPT))
 
 
 def end_worker(status):
@@ -53,6 +63,7 @@ def _end_on_exception(*exception):
 
 add_numpy_aliases()
 use_all_processors()
+limit_kernel_cache()
 flush_denormals()
 if installed_version("mxnet-cu112"):
     load_cuda_libraries()

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cian.data.images import to_rgb
 
@@ -37,6 +37,7 @@ def read_picture(source, sides):
 def _read_file(path, sides):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv switches it on for the whole process
     try:
         with Image.open(path) as image:
             size = image.size

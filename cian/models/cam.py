@@ -1,6 +1,6 @@
 """The classifier whose class activation maps are the seeds (Zhou et al., CVPR 2016; CIAN paper, "Initial Seeds")."""
 
-from cian.models.cian import backbone
+from cian.models.cian import STRIDE, backbone
 from cian.models.layers import conv
 from cian.runtime import mx
 
@@ -11,6 +11,8 @@ class CAM(mx.gluon.HybridBlock):
     A 1x1 convolution without bias scores each pixel, global average pooling makes the image's score; the score maps before
     pooling are the activation maps.
     """
+
+    least_side = STRIDE  # of an image, pixels
 
     def __init__(self, backbone_name, classes=20, frozen_bn=True):
         super().__init__(prefix="")
