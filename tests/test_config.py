@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from cian.config import Classifier, Inference, Seeding, Segmentation, add_arguments, from_arguments
+from cian.config import Classifier, Inference, Matching, Seeding, Segmentation, add_arguments, from_arguments
 
 
 def test_published_defaults():
@@ -24,7 +24,7 @@ def test_published_defaults():
     assert (i.test_size, i.scales, i.flip, i.crf_iterations, i.crf) == (513, (0.75, 1.0, 1.25), True, 5, "exact")
 
 
-@pytest.mark.parametrize("cls", [Segmentation, Classifier, Inference, Seeding])
+@pytest.mark.parametrize("cls", [Segmentation, Classifier, Matching, Inference, Seeding])
 @pytest.mark.parametrize("name", ["voc12", "animals", "scenes"])
 def test_every_preset_makes_valid_settings(cls, name):
     assert isinstance(cls.preset(name), cls)

@@ -15,8 +15,8 @@ FLOORS = (
      "report_plots", "report_tables", "report_text", "training_log",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "losses"),
-    ("activation", "cli", "complexity", "engine", "export", "exported", "inference", "objectives", "onnx_export", "predictor",
-     "random_walk", "report", "symbols"),
+    ("activation", "classifiers", "cli", "complexity", "engine", "export", "exported", "inference", "objectives", "onnx_export",
+     "predictor", "random_walk", "report", "symbols"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings

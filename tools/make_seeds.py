@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from cian import saliency
 from cian.activation import activation_maps
+from cian.classifiers import SETTINGS as METHODS
+from cian.classifiers import load_classifier
 from cian.cli import add_preset, chosen_devices, claim_output, run_tool
 from cian.config import Seeding, add_arguments, from_arguments
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.files import read_json, replacing, write_json
-from cian.models.cam import CAM
-from cian.models.checkpoint import load_parameters, read_params
 from cian.parallel import map_parallel
 from cian.runs import settings_record
 from cian.seeds import OVERLAPS, SALIENCY_THRESHOLD, load_cam, make_seed, read_seed, resize_maps, save_cam, substituted_ids
@@ -37,11 +37,18 @@ def parse_args(argv):
     source.add_argument("--checkpoint", help="parameters of a classifier made by train_cam.py")
     source.add_argument("--maps", help="output folder of another run, whose maps are used; only the seeds are made")
     parser.add_argument("--backbone", default="vgg16", help="backbone of the checkpoint (default: vgg16)")
+    parser.add_argument(
+        "--method",
+        choices=sorted(METHODS),
+        default="cam",
+        help="method of the checkpoint; that of comnet lies in its run folder, which describes the network (default: cam)",
+    )
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
     parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
     parser.add_argument("--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method")
     parser.add_argument("--output", required=True, help="folder of the maps and seeds")
+    parser.add_argument("--cams-only", action="store_true", help="stop after the class activation maps: no saliency, no seeds")
     parser.add_argument(
         "--overlap",
         choices=sorted(OVERLAPS),
@@ -61,16 +68,10 @@ def parse_args(argv):
     parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
     add_preset(parser)
     add_arguments(parser, Seeding)
-    return parser.parse_args(argv)
-
-
-def load_classifier(path, backbone, classes, device):
-    """The classifier of a checkpoint; ValueError if it was trained for another number of classes."""
-    net = CAM(backbone, classes)
-    net.initialize(ctx=device)
-    load_parameters(net, read_params(path), str(path))
-    net.hybridize()
-    return net
+    args = parser.parse_args(argv)
+    if args.cams_only and args.maps:
+        parser.error("--cams-only and --maps leave nothing to do")
+    return args
 
 
 def has_cam(path, class_ids):
@@ -154,6 +155,9 @@ def main(argv=None):
     claim_output(output, "seeds.json", maps_record(args, settings, method, ids, tags))
     if not args.maps:
         make_maps(args, settings, method, dataset, {i: tags[i] for i in ids}, maps, output)
+    if args.cams_only:
+        print(output / "cam")
+        return
     remove_other_seeds(output, recipe)
     substituted = set(recipe["substituted"])
     items = [(i, maps[i], i in substituted) for i in ids]
@@ -163,17 +167,17 @@ def main(argv=None):
 
 
 def make_maps(args, settings, method, dataset, tags, maps, output):
-    """Write the class activation and, without --saliency-maps, the saliency of the images that lack them."""
+    """Write the class activation and, without --saliency-maps or --cams-only, the saliency of the images that lack them."""
     todo = [i for i in tags if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
     if todo:
         device = chosen_devices(args.devices)[0]
-        net = load_classifier(args.checkpoint, args.backbone, len(dataset.classes) - 1, device)
+        net = load_classifier(args.checkpoint, args.method, args.backbone, len(dataset.classes) - 1, device)
         for image_id in tqdm(todo, desc="activation maps", unit="image"):
             maps_of_image, _ = activation_maps(
                 net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
             )
             save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps_of_image)
-    if not args.saliency_maps:
+    if not (args.saliency_maps or args.cams_only):
         todo = [i for i in tags if not maps[i].exists()]
         run_all(functools.partial(write_saliency, dataset, output / "saliency", method), todo, "saliency", args.workers)
 
