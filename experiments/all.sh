@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# All tables and figures of CIAN, and the report: paper beside measured.
+#   bash experiments/all.sh                                                        generated scenes, about 25 minutes on 2 cores
+#   bash experiments/all.sh --preset animals|voc12 --data ROOT --init WEIGHTS      a data set in VOC layout with masks
+# Further options: those of experiments/tables.py --help. Every stage is trained once, whichever table needs it; interrupted, the
+# same command goes on. The numbers go to experiments/results/, the report with pictures to runs/report_PRESET/REPORT.html.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+bash "$root/experiments/setup.sh"
+exec "$root/.venv/bin/python" "$root/experiments/tables.py" 1 2 3 4 5 figures report "$@"
