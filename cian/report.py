@@ -169,9 +169,9 @@ def facts(results):
     """What the numbers of a table have in common: settings, data and code."""
     found = results.measurements
     parts = [f"{len(found)} measurements of {len({m.run for m in found})} runs"]
-    for key in ("preset", "backbone"):
+    for key, text in (("preset", "preset {}"), ("backbone", "backbone {}"), ("images", "{} images"), ("val_list", "list {}")):
         values = sorted({str(m.settings[key]) for m in found if key in m.settings})
-        parts += [f"{key} {', '.join(values)}"] if values else []
+        parts += [text.format(", ".join(values))] if values else []
     prints = sorted({m.fingerprint[:12] for m in found if m.fingerprint})
     parts += [f"data {', '.join(prints)}"] if prints else []
     commits = sorted({short_commit(m.commit) or "unknown" for m in found})

@@ -70,7 +70,7 @@ class Source:
     commit: Optional[str]
     fingerprint: Optional[str]
     settings: dict
-    numbers: int  # how many of the report's
+    numbers: int  # how many cells of the report come from it
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,11 @@ class Difference(NamedTuple):
 
 
 def pairs_of(table, cells, paper):
-    """(label, first, second) of a table; for Table 4 ours and baseline of each ratio, CRF and backbone there is."""
+    """(label, first, second) of a table; for Table 4 of each ratio, CRF and backbone, the measured backbones first."""
     if table != "CIAN 4":
         return PAIRS.get(table, [])
     rows = dict.fromkeys(row for name, row, _ in paper if name == table)
-    columns = [column for name, _, column in paper if name == table] + [column for _, column in cells]
+    columns = [column for _, column in cells] + [column for name, _, column in paper if name == table]
     matches = filter(None, map(BACKBONE_COLUMN.match, columns))
     backbones = dict.fromkeys(match.group(1) for match in matches)
     return [(f"{b}, {row}: ours − baseline", (row, f"{b} ours"), (row, f"{b} baseline")) for b in backbones for row in rows]

@@ -43,7 +43,7 @@ pre { background: #f4f6f8; padding: .6rem; overflow-x: auto; margin: .3rem 0 }
 @media (max-width: 40rem) {
   body { padding: .6rem .7rem 3rem; font-size: 15px }
   h1 { font-size: 1.35rem } h2 { font-size: 1.15rem }
-  table { font-size: .8rem } th, td { padding: .22rem .4rem } .label { min-width: 5.5rem }
+  table { font-size: .8rem } th, td { padding: .22rem .4rem } .label { min-width: 6.5rem }
 }
 """
 
@@ -114,7 +114,7 @@ def sources(block):
         lines.append(
             f'<li id="source-{number}"><code>{escape(entry.run)}</code>: seed {seeds}; '
             f"commit <code>{escape(short_commit(entry.commit)) or 'unknown'}</code>; "
-            f"data <code>{escape(entry.fingerprint or 'none')}</code>; {entry.numbers} numbers"
+            f"data <code>{escape(entry.fingerprint or 'none')}</code>; {entry.numbers} cells"
             f"<details><summary>commit and settings</summary><pre>{escape(whole)}</pre></details></li>"
         )
     return '<ol id="sources-list">\n' + "\n".join(lines) + "\n</ol>"

@@ -48,7 +48,7 @@ def picture(block):
 
 def sources(block):
     """A compact table; the HTML has all of it."""
-    columns = ("no.", "run", "seed", "commit", "data", "preset", "backbone", "numbers")
+    columns = ("no.", "run", "seed", "commit", "data", "preset", "backbone", "cells")
     lines = [row(columns), "|---:|" + "---|" * (len(columns) - 2) + "---:|"]
     for number, entry in enumerate(block.entries, 1):
         commit = short_commit(entry.commit)

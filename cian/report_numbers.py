@@ -15,10 +15,17 @@ from cian.results import Measurement
 VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
 PAPER_DATA = {"COMNet VII": ("coco", "coco14", "coco2014")}  # tables on another one
 PAPER_PRESETS = (None, "voc12", "coco")
+PAPER_IMAGES = {"COMNet VII": (40504, 40137)}  # COCO val 2014, and those of it with objects
+VOC_IMAGES = (1449, 1456)  # VOC 2012 val and test
 CLASS_TABLE = "CIAN 2"  # the one with a column for each class
 ONE_SETTING = ("CIAN 2", "CIAN 3", "COMNet I", "COMNet II", "COMNet V")  # tables whose rows share preset and backbone
 DEFAULT_BACKBONE = ("CIAN 2", "CIAN 3")  # "By default, ResNet101 is adopted"
 NAMED_BACKBONE = re.compile(r"\bres(?:net)?-?(\d+)", re.IGNORECASE)  # in the names of rows and columns
+SHARED_SETTINGS = (
+    *("preset", "backbone", "list", "val_list", "images"),
+    *("batchnorm", "freeze", "crop", "batch", "epochs", "optimizer", "lr", "schedule"),
+)
+OWN_ROW = re.compile(r"^CIAN \(.+\), L\.$")  # of CIAN 5
 NOT_IN_PAPER = "no such cell in the paper"
 PAPER_BACKBONE = "ResNet101"
 BACKBONE_COLUMN = re.compile(r"^(.+) (baseline|ours)$")  # of CIAN 4
@@ -72,7 +79,7 @@ class TableResults:
     @property
     def comparable(self):
         """Are the levels the paper's, that is: measured on its data set?"""
-        return self.data is None or self.data.lower() in PAPER_DATA.get(self.table, VOC)
+        return all(map(is_published, self.measurements))
 
 
 def data_name(measurement):
@@ -83,6 +90,16 @@ def data_name(measurement):
         return None if measurement.fingerprint is None else "a data set without a name"
     name = str(dataset if dataset is not None else preset)
     return name if preset in PAPER_PRESETS or preset == name else f"{name} (preset {preset})"
+
+
+def is_published(measurement):
+    """Was this measured on the paper's data set, or on none? The number of images tells, where it is given, else the name."""
+    name, table = data_name(measurement), measurement.table
+    if name is None:
+        return True
+    if "images" in measurement.settings and measurement.settings.get("preset") in PAPER_PRESETS:
+        return measurement.settings["images"] in PAPER_IMAGES.get(table, VOC_IMAGES)
+    return name.lower() in PAPER_DATA.get(table, VOC)
 
 
 def collect(measurements, paper):
@@ -120,7 +137,7 @@ def pool(table, data, measurements, paper):
     check_backbones(results)
     prints = [found.fingerprint for found in measurements]
     if len(set(prints)) > 1:
-        counts = ", ".join(f"{(key or 'none')[:12]} ({prints.count(key)} numbers)" for key in sorted(set(prints), key=str))
+        counts = ", ".join(f"{(key or 'none')[:12]} ({prints.count(key)} times)" for key in sorted(set(prints), key=str))
         results.warnings.append(f"Data of different fingerprints are mixed in this table: {counts}.")
     return results
 
@@ -138,13 +155,15 @@ def misfit(measurement, paper):
 def unit_of(cell, paper):
     """Unit that a cell has in the paper, None for no such cell.
 
-    A class of the generated scenes has a place among Table 2's classes, and any backbone among Table 4's columns.
+    A class of the generated scenes has a place among Table 2's classes, any backbone in Table 4's columns and Table 5's rows.
     """
     table, row, column = cell
     if cell not in paper and table == CLASS_TABLE and column in SCENE_CLASSES:
         cell = table, row, "mIoU"
     elif cell not in paper and table == "CIAN 4" and BACKBONE_COLUMN.match(column):
         cell = table, row, f"{PAPER_BACKBONE} {BACKBONE_COLUMN.match(column).group(2)}"
+    elif cell not in paper and table == "CIAN 5" and OWN_ROW.match(row):
+        cell = table, "CIAN (res101), L.", column
     return paper[cell][1] if cell in paper else None
 
 
@@ -167,8 +186,8 @@ def one_a_seed(candidates, warnings):
 
 
 def check_settings(name, measurements, warnings):
-    """Warn where numbers that belong together were measured with different presets or backbones."""
-    for key in ("preset", "backbone"):
+    """Warn where numbers that belong together were measured with different networks, lists or schedules."""
+    for key in SHARED_SETTINGS:
         values = sorted({str(found.settings.get(key)) for found in measurements})
         if len(values) > 1:
             warnings.append(f"{name}: measured with different settings, {key} {' and '.join(values)}.")

@@ -72,6 +72,15 @@ def test_names_of_data_sets(settings, fingerprint, name, paper):
     assert collect([found], paper)[0].comparable == (name in (None, "voc12"))
 
 
+@pytest.mark.parametrize("data, preset, images, published", [
+    ("voc12", "voc12", 1449, True), ("my-copy", "voc12", 1449, True), ("my-copy", "voc12", 1456, True),
+    ("voc12", "voc12", 300, False), ("my-copy", "voc12", None, False), ("my-copy", "animals", 1449, False)])  # fmt: skip
+def test_the_papers_data_are_told_by_their_number_of_images(data, preset, images, published, paper):
+    found = measured("CIAN 5", "CIAN (res101), L.", "val", 60.0)
+    settings = {"dataset": data, "preset": preset, **({} if images is None else {"images": images})}
+    assert collect([dataclasses.replace(found, settings=settings)], paper)[0].comparable == published
+
+
 def test_paired_differences_by_hand(paper):
     found = table2("Baseline", {0: 38.0, 1: 39.0, 2: 40.5}) + table2("+ CP", {0: 40.0, 1: 40.0, 3: 44.0})
     by_label = {entry.label: entry for entry in differences(collect(found, paper)[0], paper)}
@@ -107,7 +116,8 @@ def test_differences_of_groups_and_of_ratios(paper):
     entries = differences(fourth, paper)
     assert len(entries) == 3 * 6 and fourth.further == fourth.warnings == []
     deltas = {(row, c): v for (t, row, c), (v, _) in paper.items() if t == "CIAN 4" and c.endswith("Delta")}
-    for entry in entries[:12]:  # the paper's own column of differences
+    assert [e.label.split(",")[0] for e in entries[::6]] == ["ResNet50", "SqueezeNet1.1", "ResNet101"]  # measured ones first
+    for entry in (e for e in entries if not e.source):  # the paper's own column of differences
         backbone, rest = entry.label.split(", ", 1)
         assert entry.paper == pytest.approx(deltas[rest.split(":")[0], f"{backbone} Delta"])
     shown = {e.label: (round(e.paper, 1), e.source, e.measured) for e in entries if e.measured is not None}
@@ -124,8 +134,10 @@ def test_what_has_no_cell_is_kept_apart(paper):
         measured("CIAN 2", "+ CP", "mIoU, no CRF", 39.0, 1),
         dataclasses.replace(measured("CIAN 2", "+ CE", "mIoU", 40.0), seeds=(0, 1, 2)),
         measured("CIAN 2", "+ RT", "butterfly", 50.0),  # a class of the scenes has its place among the classes
+        measured("CIAN 5", "CIAN (squeezenet1.1), L.", "val", 39.0),  # and another backbone among our rows
     ]
-    (results,) = collect(found, paper)
+    results, fifth = collect(found, paper)
+    assert fifth.cells and not fifth.further
     assert list(results.cells) == [("+ RT", "butterfly")]
     assert [(sample.spread.values, reason) for sample, reason in results.further] == [
         ((0.38,), "unit fraction, in the paper %"),
@@ -157,10 +169,13 @@ def test_mixed_data_settings_and_backbones_are_told(paper):
     assert collect(good, paper)[0].warnings == []
     (results,) = collect([*good, *table2("+ CE", {0: 39.0}, fingerprint="other")], paper)
     assert results.warnings == [
-        "Data of different fingerprints are mixed in this table: data-of-anim (2 numbers), other (1 numbers)."
+        "Data of different fingerprints are mixed in this table: data-of-anim (2 times), other (1 times)."
     ]
     (results,) = collect([*good, *table2("+ CE", {0: 39.0}, backbone="resnet50")], paper)
     assert results.warnings == ["this table: measured with different settings, backbone resnet50 and squeezenet1.1."]
+    longer = dataclasses.replace(good[1], settings={**good[1].settings, "epochs": 7})
+    (results,) = collect([dataclasses.replace(good[0], settings={**good[0].settings, "epochs": 6}), longer], paper)
+    assert results.warnings == ["this table: measured with different settings, epochs 6 and 7."]
     (results,) = collect(table2("+ CP", {0: 60.0}, data="voc12", backbone="resnet50"), paper)
     assert results.warnings == ["Cells that the paper measured with resnet101 were measured with resnet50."]
     for column, row, table in (("ResNet101 ours", "CRF, ratio 0", "CIAN 4"), ("val", "CIAN (res101), L.", "CIAN 5")):
