@@ -119,6 +119,11 @@ def main(argv=None):
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
     device = chosen_devices(args.devices)[0]
     net = load_network(args.checkpoint, args.backbone, args.similarity, device)
+    classes = net.fc1.weight.shape[0]
+    if classes != len(dataset.classes):
+        raise ValueError(
+            f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)}; its classes.txt names them"
+        )
     claim_output(
         args.output,
         "predict.json",
