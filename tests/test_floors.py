@@ -9,14 +9,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Floors of the package; a module in a folder stands on the folder's floor. Tools are floor 4.
 FLOORS = (
-    ("cian", "config", "cuda", "denormals", "files", "runtime"),
-    ("data", "activation_files", "barrier", "crf", "figures", "metrics", "parallel", "results", "runs",
+    ("cian", "config", "cuda", "denormals", "files", "irn_config", "runtime"),
+    ("data", "affinity_figure", "affinity_maps", "affinity_summary", "improvement",
+     "activation_files", "barrier", "cam_labels", "crf", "figures", "metrics", "parallel", "paths",
+     "refinement_figure", "results", "runs",
      "report_blocks", "report_differences", "report_files", "report_html", "report_markdown", "report_numbers",
      "report_plots", "report_tables", "report_text", "training_log",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
-    ("models", "losses"),
-    ("activation", "classifiers", "cli", "complexity", "engine", "export", "exported", "inference", "objectives", "onnx_export",
-     "predictor", "random_walk", "report", "symbols"),
+    ("models", "boundary_loss", "losses"),
+    ("activation", "boundary", "classifiers", "cli", "complexity", "engine", "export", "exported", "inference", "objectives",
+     "onnx_export", "predictor", "random_walk", "refinement", "report", "symbols"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings

@@ -1,0 +1,238 @@
+"""Figures 3 and 4 of the CIAN paper, and the numbers behind them.
+
+`draw.py affinity` (Figure 3) takes pairs of images with a common class, and draws what a pixel of one looks at in the other:
+query pixel, its affinity over the reference, activation of the raw representation, of the cross-affinity residual and of the
+augmented representation, and the class's probability without, with self and with cross residual: OUTPUT/fig3_ID_ID.png. It
+measures how much of the affinity finds the query pixel's own class: OUTPUT/affinity.csv (a line a class), OUTPUT/affinity.json,
+and OUTPUT/pairs/ID_ID.json, from which an interrupted command goes on. --statistics N does only that, for N pairs.
+
+`draw.py improvements` (Figure 4) compares the masks of two runs: image, truth, baseline and ours, for the images that improve
+most, random ones, and those that lose most: OUTPUT/fig4_{improved,random,worst}.png and OUTPUT/improvements.csv.
+"""
+
+import argparse
+import hashlib
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cian import affinity_summary, improvement
+from cian.affinity_figure import ACTIVATIONS, draw_pair
+from cian.affinity_maps import measure_pair, without_nan
+from cian.affinity_summary import percent
+from cian.cli import chosen_devices, claim_output, run_tool
+from cian.config import yes_or_no
+from cian.data.groups import GROUPINGS
+from cian.data.images import read_image, read_label
+from cian.data.voc import open_dataset
+from cian.figures import write_png
+from cian.files import read_json, write_json, write_text
+from cian.improvement import compare_folders
+from cian.inference import load_network
+from cian.models.affinity import MERGES, SIMILARITIES
+from cian.models.probe import AffinityProbe, observe
+from cian.runs import git_commit
+
+BARREN_WALKS = 3  # shuffled walks over the list without a new pair after which it holds no more
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="figure", required=True)
+    affinity = verbs.add_parser("affinity", help="Figure 3: what pixels look at in a reference, drawn and measured")
+    affinity.set_defaults(run=draw_affinity)
+    affinity.add_argument("--checkpoint", required=True, help="parameters of a CIAN network (.params)")
+    affinity.add_argument("--backbone", default="resnet101", help="backbone of the checkpoint (default: resnet101)")
+    affinity.add_argument("--similarity", default="dot", choices=SIMILARITIES, help="of the network (default: dot)")
+    affinity.add_argument("--merge", default="max", choices=MERGES, help="of messages, as in training (default: max)")
+    affinity.add_argument(
+        "--merge-self", type=yes_or_no, default=True, metavar="yes|no", help="merge the query's own message (default: yes)"
+    )
+    which = affinity.add_mutually_exclusive_group()
+    which.add_argument("--pairs", type=pairs_of, default=None, metavar="ID:ID,...", help="pairs to draw")
+    which.add_argument("--images", type=positive, default=4, help="pairs to draw, chosen at random (default: 4)")
+    which.add_argument("--statistics", type=positive, default=None, metavar="N", help="draw nothing, measure N random pairs")
+    affinity.add_argument("--grouping", default="common", choices=GROUPINGS, help="of random pairs (default: common)")
+    affinity.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+    affinity.add_argument(
+        "--activation",
+        default="class",
+        choices=ACTIVATIONS,
+        help="of a representation: the classifier's response to the query pixel's class, or the norm over the channels "
+        "(default: class)",
+    )
+    affinity.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    improvements = verbs.add_parser("improvements", help="Figure 4: masks of two runs side by side")
+    improvements.set_defaults(run=draw_improvements)
+    improvements.add_argument("--baseline", required=True, help="folder with ID.png of the baseline")
+    improvements.add_argument("--ours", required=True, help="folder with ID.png of the other run")
+    improvements.add_argument("--images", type=positive, default=8, help="images a sheet (default: 8)")
+    improvements.add_argument("--workers", type=positive, default=None, help="processes (default: all processors)")
+    for verb in (affinity, improvements):
+        verb.add_argument("--data", required=True, help="data set in VOC layout")
+        verb.add_argument("--list", default="val", help="list of ids (default: val)")
+        verb.add_argument("--classes", type=names_of, default=None, help="names that count, comma-separated (default: all)")
+        verb.add_argument("--output", required=True, help="folder of the figures")
+        verb.add_argument("--seed", type=int, default=0, help="of what is chosen at random (default: 0)")
+    return parser.parse_args(argv)
+
+
+def positive(text):
+    """`3` -> 3; ValueError below 1."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def names_of(text):
+    """`cat, dog` -> ("cat", "dog")."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def pairs_of(text):
+    """`a:b,c:d` -> [("a", "b"), ("c", "d")]; ArgumentTypeError says what a pair is."""
+    pairs = [tuple(pair.split(":")) for pair in text.split(",")]
+    wrong = [":".join(pair) for pair in pairs if len(pair) != 2 or not all(pair) or pair[0] == pair[1]]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is no pair of two image ids, expected ID:ID,ID:ID")
+    return pairs
+
+
+def chosen_classes(args, dataset):
+    """Indices of --classes, None for all; ValueError lists the names there are."""
+    unknown = [name for name in args.classes or () if name not in dataset.classes]
+    if unknown:
+        raise ValueError(f"--classes: no class named {', '.join(unknown)}; there are {', '.join(dataset.classes)}")
+    return args.classes and {dataset.classes.index(name) for name in args.classes}
+
+
+def random_pairs(ids, tags, grouping, seed):
+    """Yield pairs of ids as training groups them, walk after shuffled walk, none twice, in either order."""
+    seen, barren = set(), 0
+    for walk in count():
+        order = list(ids)
+        np.random.default_rng((seed, walk)).shuffle(order)
+        fresh = [pair for pair in GROUPINGS[grouping](order, tags, 2) if frozenset(pair) not in seen]
+        yield from fresh
+        seen.update(map(frozenset, fresh))
+        barren = 0 if fresh else barren + 1
+        if barren == BARREN_WALKS:
+            return
+
+
+def chosen_pairs(args, dataset):
+    """The pairs to show, and the tags of their images; ValueError where the list holds fewer, or --pairs share no class."""
+    if args.pairs:
+        tags = dataset.read_tags(sorted({name for pair in args.pairs for name in pair}), args.tags)
+        for first, second in args.pairs:
+            if not set(tags[first]) & set(tags[second]):
+                names = [", ".join(dataset.classes[index] for index in tags[name]) for name in (first, second)]
+                raise ValueError(f"--pairs: {first} ({names[0]}) and {second} ({names[1]}) have no common class")
+        return args.pairs, tags
+    ids, wanted = dataset.read_ids(args.list), args.statistics or args.images
+    tags = dataset.read_tags(ids, args.tags)
+    pairs = list(islice(random_pairs(ids, tags, args.grouping, args.seed), wanted))
+    if len(pairs) < wanted:
+        raise ValueError(f"--list {args.list}: {wanted} pairs are wanted, but its {len(ids)} images gave {len(pairs)}")
+    return pairs, tags
+
+
+def look_at_pair(args, net, device, dataset, pair, tags):
+    """Measure both directions of a pair, write pairs/ID_ID.json and, unless only statistics are wanted, the figure.
+
+    Returns the list of measure_pair, empty without truth; a pair that has both files already is read, not computed.
+    """
+    stem = "_".join(pair)
+    record, figure = Path(args.output) / "pairs" / f"{stem}.json", Path(args.output) / f"fig3_{stem}.png"
+    if record.exists() and (args.statistics or figure.exists()):
+        found = read_json(record)
+        if found["pair"] == list(pair):
+            return found["measured"]
+    probe = AffinityProbe(net, args.merge, args.merge_self)
+    images = [read_image(dataset.image_path(name)) for name in pair]
+    labels = [read_label(path) if path.is_file() else None for path in map(dataset.mask_path, pair)]
+    for name, image, label in zip(pair, images, labels):
+        if label is not None and label.shape != image.shape[:2]:
+            raise ValueError(f"{dataset.mask_path(name)}: expected the image's shape {image.shape[:2]}, found {label.shape}")
+    observed, measured = observe(probe, net.backbone, images, device), []
+    if all(label is not None for label in labels):
+        for maps, (query, reference) in zip(observed, (labels, labels[::-1])):
+            measured.append(measure_pair(maps, query, reference, len(dataset.classes)))
+    if not args.statistics:
+        common = sorted(set(tags[pair[0]]) & set(tags[pair[1]])) or sorted(set(tags[pair[0]]) | set(tags[pair[1]]))
+        write_png(figure, draw_pair(observed, images, labels, pair, dataset.classes, common, args.activation))
+    write_json(record, {"pair": list(pair), "measured": measured})
+    return measured
+
+
+def draw_affinity(args):
+    """Draw and measure the affinity of pairs of images."""
+    dataset = open_dataset(args.data)
+    chosen_classes(args, dataset)
+    pairs, tags = chosen_pairs(args, dataset)
+    device = chosen_devices(args.devices)[0]
+    net = load_network(args.checkpoint, args.backbone, args.similarity, device)
+    if net.fc1.weight.shape[0] != len(dataset.classes):
+        raise ValueError(f"{args.checkpoint}: {net.fc1.weight.shape[0]} classes, but {args.data} has {len(dataset.classes)}")
+    made_of = {key: getattr(args, key) for key in ("similarity", "merge", "merge_self", "activation")}
+    made_of["checkpoint"] = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
+    claim_output(args.output, "draw.json", made_of)
+    measured = []
+    for pair in tqdm(pairs, desc="looking at pairs", unit="pair"):
+        measured += look_at_pair(args, net, device, dataset, pair, tags)
+    if measured:
+        write_statistics(args, dataset, pairs, measured, made_of)
+    else:
+        print(f"no pair has the truth of both images in {dataset.mask_folder}: drawn, not measured")
+
+
+def write_statistics(args, dataset, pairs, measured, made_of):
+    """Write and print what the pairs have shown; values in the files are fractions, NaN is null."""
+    summaries = affinity_summary.summarise(measured, dataset.classes, args.classes)
+    scores = affinity_summary.scores_of(measured, dataset.classes)
+    strength = affinity_summary.mean_strengths(measured)
+    write_text(Path(args.output) / "affinity.csv", affinity_summary.as_csv(summaries))
+    ids = sorted({name for pair in pairs for name in pair})
+    how = {"grouping": "given" if args.pairs else args.grouping, "seed": args.seed, "list": args.list, "pairs": len(pairs)}
+    value = {
+        "made_of": {**made_of, **how, "backbone": args.backbone, "commit": git_commit(), "data": dataset.fingerprint(ids)},
+        "classes": [without_nan(summary._asdict()) for summary in summaries],
+        "strengths": without_nan(strength),
+        "miou_at_stride_8": without_nan({kind: one.mean_iou(args.classes) for kind, one in scores.items()}),
+    }
+    write_json(Path(args.output) / "affinity.json", value)
+    print(f"{len(measured)} queries and references of {len(pairs)} pairs; affinity in per cent of its mass")
+    print(affinity_summary.as_table(summaries))
+    print("norm of the cross residual, per cent of that of x: " + percent(strength["residual"]))
+    print("difference of cross and self residual, per cent of the self residual: " + percent(strength["difference"]))
+    print("mIoU at stride 8: " + ", ".join(f"{kind} {percent(one.mean_iou(args.classes))}" for kind, one in scores.items()))
+    print(f"figures and numbers: {args.output}")
+
+
+def draw_improvements(args):
+    """Draw the masks of two runs side by side."""
+    dataset = open_dataset(args.data)
+    ids, output = dataset.read_ids(args.list), Path(args.output)
+    folders = args.baseline, args.ours
+    count, chosen = len(dataset.classes), chosen_classes(args, dataset)
+    with tqdm(total=len(ids), desc="comparing masks", unit="image") as bar:
+        compared = compare_folders(*folders, dataset.mask_folder, ids, count, chosen, args.workers, bar.update)
+    write_text(output / "improvements.csv", improvement.as_csv(compared, dataset.classes))
+    for name, drawn in improvement.choose(compared, args.images, args.seed).items():
+        if drawn:
+            write_png(output / f"fig4_{name}.png", improvement.draw_comparison(dataset, *folders, drawn, compared))
+        print(f"{name}: {output / f'fig4_{name}.png'}" if drawn else f"{name}: no such image")
+    means = [percent(one.mean_iou(args.classes)) for one in improvement.total_scores(compared, dataset.classes)]
+    better, worse = (sum(sign * one.difference > 0 for one in compared.values()) for sign in (1, -1))
+    print(f"{len(ids)} images: {better} better, {worse} worse; mIoU of all their pixels: {means[0]} -> {means[1]}")
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run_tool(main)
