@@ -124,7 +124,7 @@ def overview_plot(points):
     several = len({results.data for results, _ in points}) > 1
     entries = []
     for results, entry in points:
-        place = f"Table {results.table.rsplit(' ', 1)[1]}" + (f", {results.data}" if several else "")
+        place = results.table + (f", {results.data}" if several else "")
         values = entry.paired.values if entry.paired else ()
         entries.append((f"{entry.label} ({place})", entry.paper, entry.measured, values))
     data = " and ".join(dict.fromkeys(results.data or "" for results, _ in points))
