@@ -122,7 +122,7 @@ def main(argv=None):
     classes = net.fc1.weight.shape[0]
     if classes != len(dataset.classes):
         raise ValueError(
-            f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)}; its classes.txt names them"
+            f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (its classes.txt, or VOC's)"
         )
     claim_output(
         args.output,
