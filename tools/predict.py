@@ -122,7 +122,7 @@ def main(argv=None):
     classes = net.fc1.weight.shape[0]
     if classes != len(dataset.classes):
         raise ValueError(
-            f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (its classes.txt, or VOC's)"
+            f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (see its classes.txt)"
         )
     claim_output(
         args.output,
