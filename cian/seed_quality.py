@@ -20,6 +20,8 @@ from cian.parallel import map_parallel
 from cian.seeds import load_cam, resize_maps
 
 THRESHOLDS = tuple(step / 50 for step in range(1, 50))  # 0.02, 0.04 .. 0.98
+LINES = ("-", "--", ":", "-.")  # of the curves of classes 0-9, 10-19, ..., which have ten colours
+ENTRIES = 24  # classes in a column of the legend
 CHUNK = 8  # images whose counts a worker adds up before it sends them
 
 
@@ -107,13 +109,15 @@ def write_curve(stem, curve, chosen=None, mark=None, title=""):
 
 def _draw(curve, chosen, mark, title):
     """The curve as a canvas: IoU of each class thin, their mean thick, the best threshold marked; per cent."""
-    figure = Figure(figsize=(7.2, 4.6), dpi=130, constrained_layout=True)
-    axes = figure.add_subplot()
     first, thresholds = curve.scores[0], curve.thresholds
     iou = 100 * np.stack([scores.iou for scores in curve.scores])  # (T, K)
     shown = [index for index in first.indices(chosen) if not np.isnan(iou[:, index]).all()]
+    columns = -(-len(shown) // ENTRIES)
+    figure = Figure(figsize=(5.6 + 1.6 * columns, 4.6), dpi=130, constrained_layout=True)
+    axes = figure.add_subplot()
     for number, index in enumerate(shown):
-        axes.plot(thresholds, iou[:, index], lw=1.1, alpha=0.8, color=f"C{number % 10}", label=first.classes[index])
+        style = dict(color=f"C{number % 10}", ls=LINES[number // 10 % len(LINES)])
+        axes.plot(thresholds, iou[:, index], lw=1.1, alpha=0.8, label=first.classes[index], **style)
     mean, best = 100 * curve.mean_iou(chosen), curve.best(chosen)
     axes.plot(thresholds, mean, color="black", lw=2.6, label=f"mean of {len(shown)}")
     axes.axvline(thresholds[best], color="black", lw=1, ls=":")
@@ -122,7 +126,7 @@ def _draw(curve, chosen, mark, title):
         axes.axvline(mark, color="grey", lw=1, ls="--", label=f"threshold of the seeds, {mark:g}")
     axes.set(xlabel="CAM threshold", ylabel="IoU, per cent", xlim=(0, 1), ylim=(0, 100), title=title)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, ncol=columns)
     return FigureCanvasAgg(figure)
 
 
