@@ -89,7 +89,7 @@ class Segmentation(Training):
 
     presets = {
         "voc12": {},
-        "animals": dict(backbone="squeezenet1.1", crop=193, batch=8, epochs=6, optimizer="adam", lr=1e-4),
+        "animals": dict(backbone="squeezenet1.1", crop=161, batch=8, epochs=4, optimizer="adam", lr=1e-4),
         "scenes": dict(
             backbone="resnet10",
             crop=129,
@@ -209,7 +209,7 @@ class Inference(Settings):
 
     presets = {
         "voc12": {},
-        "animals": dict(warp_size=385, scales=(1.0,), crf="pruned"),
+        "animals": dict(warp_size=385, scales=(1.0,), flip=False, crf="pruned"),
         "scenes": dict(test_size=161, warp_size=161, crf="pruned"),
     }
 
