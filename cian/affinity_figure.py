@@ -118,10 +118,10 @@ def draw_direction(maps, images, labels, names, classes, query, activation="norm
         f"{names[0]} looks at {names[1]}: {describe(looked_at, labels[1], class_id, classes)}; {what}, at most "
         + ", ".join(f"{peak:.3g}" for peak in peaks)
     )
-    lower = "truth" if labels[0] is not None else "prediction"
+    known = "truth" if labels[0] is not None else "prediction of the query"
     probabilities = ", ".join(f"{maps.probability(kind, class_id)[row, column]:.2f}" for kind in PREDICTIONS)
     explained = (
-        f"{lower} of both; probability of {classes[class_id]} from x alone, x + self residual, x + cross residual; "
+        f"below: {known}; then the probability of {classes[class_id]} from x alone, x + self residual, x + cross residual, "
         f"at the query pixel {probabilities}"
     )
     return [first, second], [title, explained]

@@ -92,7 +92,8 @@ def as_table(summaries):
     for one in summaries:
         cells = [str(one.pairs)] + [percent(value) for value in (one.share, one.mass, one.error)]
         cells += [_cell(one.gain, "{:.2f}", "-")]
-        cells += [percent(value) for value in (one.others, one.hits, one.spread, one.own_share, one.own_mass)]
+        cells += [percent(one.others), percent(one.hits), _cell(100 * one.spread, "{:.2f}", "-")]
+        cells += [percent(one.own_share), percent(one.own_mass)]
         cells += [_cell(one.own_gain, "{:.2f}", "-")]
         row = [cell.rjust(13 if ":" in head else 8) for head, cell in zip(heads[1:], cells)]
         lines.append(one.name.ljust(16) + "".join(row))

@@ -117,7 +117,7 @@ def test_summaries_by_hand():
     assert [one.name for one in affinity_summary.summarise(measured, VOC_CLASSES, ("dog",))] == ["all foreground", "dog"]
     assert affinity_summary.mean_strengths(measured) == {"residual": pytest.approx(0.3), "difference": 1.0}
     table = affinity_summary.as_table([cat, dog]).splitlines()
-    assert table[1].split() == ["cat", "2", "20.0", "50.0", "10.0", "2.50", "10.0", "50.0", "50.0", "20.0", "30.0", "1.50"]
+    assert table[1].split() == ["cat", "2", "20.0", "50.0", "10.0", "2.50", "10.0", "50.0", "50.00", "20.0", "30.0", "1.50"]
     assert table[2].split()[:6] == ["dog", "1", "50.0", "50.0", "-", "1.00"] and len(set(map(len, table))) == 1
     assert affinity_summary.as_csv([cat]).splitlines()[0].startswith("class,pairs,pixels,share,mass,gain,error,others")
 
@@ -171,7 +171,7 @@ def test_direction_is_drawn(activation):
     unknown, text = affinity_figure.draw_direction(maps, (grey, grey), (None, None), ("a", "b"), VOC_CLASSES, query, activation)
     focus = unknown[0][1].astype(int)  # no outline: 0.9 is the red end of the scale, 0 the blue
     assert focus[0, 16, 0] > focus[0, 16, 2] and focus[0, 0, 2] > focus[0, 0, 0]
-    assert "on cat" not in text[0] and text[1].startswith("prediction") and unknown[1][1] is None
+    assert "on cat" not in text[0] and text[1].startswith("below: prediction of the query;") and unknown[1][1] is None
     np.testing.assert_array_equal(unknown[1][0][0, 0], palette()[maps.self_logits[:, 0, 0].argmax()])
 
 
