@@ -1,7 +1,8 @@
 """Export a checkpoint as a symbol and parameters that run with MXNet alone: OUTPUT-symbol.json and OUTPUT-0000.params.
 
 The files are loaded again by SymbolBlock.imports and by mx.mod.Module and must equal the network within 1e-5 on random
-input and on --image; otherwise nothing is written. `--symbols DIR` writes the committed catalogue instead.
+input, on a photograph, and on every --image; otherwise nothing is written. `--symbols DIR` writes the committed catalogue
+instead.
 """
 
 import argparse
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.data import chelsea
 
-from cian.cli import run_tool
+from cian.cli import add_preset, chosen_backbone, run_tool
+from cian.config import Classifier, Segmentation
 from cian.data.images import read_image
 from cian.export import KINDS, export
 from cian.files import write_text
+from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
 from cian.onnx_export import export_onnx, packages
 from cian.symbols import (
@@ -48,7 +52,12 @@ def parse_args(argv):
     )
     parser.add_argument("--output", help="path of the export without ending, such as exports/cian_resnet101")
     parser.add_argument("--overwrite", action="store_true", help="replace an export of that name")
-    parser.add_argument("--backbone", default="resnet101", help="backbone of the checkpoint (default: resnet101)")
+    parser.add_argument(
+        "--backbone",
+        default=None,
+        help="backbone of the checkpoint (default: the preset's, of voc12 resnet101, for a CAM vgg16)",
+    )
+    add_preset(parser)
     parser.add_argument("--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)")
     parser.add_argument("--method", default="cian", choices=METHODS, help="network made of ImageNet weights (default: cian)")
     parser.add_argument(
@@ -76,7 +85,7 @@ def parse_args(argv):
     parser.add_argument("--multi-scale", action="store_true", help="scales 0.75, 1, 1.25 and their maximum, as published")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image, as published")
     parser.add_argument("--group", type=int, default=0, help="export the training network for groups of this many images")
-    parser.add_argument("--image", action="append", default=[], help="picture to verify the export on, besides random input")
+    parser.add_argument("--image", action="append", default=[], help="another picture to verify the export on")
     parser.add_argument("--onnx", action="store_true", help="also write OUTPUT.onnx, checked in onnxruntime; needs --size")
     return parser.parse_args(argv)
 
@@ -90,17 +99,27 @@ def two_sides(text):
 
 
 def inputs(size, images, group):
-    """What an export is verified on: random pixels and the given pictures, float32 (1, 3, H, W), of a group (1, G, 3, H, W)."""
+    """What an export is verified on: random pixels, the cat that scikit-image brings, and the given pictures.
+
+    float32 (1, 3, H, W), of a group (1, G, 3, H, W).
+    """
     sizes = [size] if size else FREE_SIZES
     random = np.random.RandomState(0)
     batch = [random.uniform(0, 255, (1, 3) + tuple(sides)) for sides in sizes]
-    for path in images:
-        picture = read_image(path, upright=True)
+    for picture in [chelsea()] + [read_image(path, upright=True) for path in images]:
         height, width = size or (min(513, (side - 1) // STRIDE * STRIDE + 1) for side in picture.shape[:2])
         batch.append(cv2.resize(picture, (width, height)).transpose(2, 0, 1)[None])
     if group:
         batch = [np.stack([np.roll(x[0], 7 * member, axis=-1) for member in range(group)])[None] for x in batch]
     return [x.astype(np.float32) for x in batch]
+
+
+def backbone_of(args):
+    """--backbone, else the preset's: that of its classifier for a CAM, of its segmentation network otherwise."""
+    if args.from_published and args.method == "cam":
+        return chosen_backbone(args, Classifier)
+    cam = args.backbone is None and "classifier_weight" in read_params(args.checkpoint or args.from_published)
+    return chosen_backbone(args, Classifier if cam else Segmentation)
 
 
 def main(argv=None):
@@ -115,13 +134,14 @@ def main(argv=None):
         packages()
         if not args.size or args.group:
             raise ValueError("--onnx needs a fixed size, --size H,W, and a network of single images")
+    backbone = backbone_of(args)
     if args.checkpoint:
-        net, method, count = network_of_checkpoint(args.checkpoint, args.backbone, args.similarity)
+        net, method, count = network_of_checkpoint(args.checkpoint, backbone, args.similarity)
     else:
         count = 20 if args.method == "cam" else 21
         if args.classes is not None:
             count = len(given_classes(args.classes, args.method))
-        net, method, count = network_of_published(args.from_published, args.backbone, args.similarity, args.method, count)
+        net, method, count = network_of_published(args.from_published, backbone, args.similarity, args.method, count)
     names = class_names(method, count, args.classes)
     options = dict(
         kind=args.kind,
@@ -138,7 +158,7 @@ def main(argv=None):
         args.output,
         block,
         outputs,
-        about(method, args.backbone, names, **options),
+        about(method, backbone, names, **options),
         images,
         args.overwrite,
         (lambda name: [export_onnx(name, images)]) if args.onnx else None,

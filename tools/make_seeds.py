@@ -21,8 +21,8 @@ from cian import saliency
 from cian.activation import activation_maps
 from cian.classifiers import SETTINGS as METHODS
 from cian.classifiers import load_classifier
-from cian.cli import add_preset, chosen_devices, claim_output, run_tool
-from cian.config import Seeding, add_arguments, from_arguments
+from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
+from cian.config import Classifier, Seeding, add_arguments, from_arguments
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.files import read_json, replacing, write_json
@@ -36,7 +36,7 @@ def parse_args(argv):
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", help="parameters of a classifier made by train_cam.py")
     source.add_argument("--maps", help="output folder of another run, whose maps are used; only the seeds are made")
-    parser.add_argument("--backbone", default="vgg16", help="backbone of the checkpoint (default: vgg16)")
+    add_backbone(parser, Classifier)
     parser.add_argument(
         "--method",
         choices=sorted(METHODS),
@@ -171,7 +171,7 @@ def make_maps(args, settings, method, dataset, tags, maps, output):
     todo = [i for i in tags if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
     if todo:
         device = chosen_devices(args.devices)[0]
-        net = load_classifier(args.checkpoint, args.method, args.backbone, len(dataset.classes) - 1, device)
+        net = load_classifier(args.checkpoint, args.method, chosen_backbone(args, Classifier), len(dataset.classes) - 1, device)
         for image_id in tqdm(todo, desc="activation maps", unit="image"):
             maps_of_image, _ = activation_maps(
                 net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
@@ -189,7 +189,9 @@ def maps_record(args, settings, method, ids, tags):
         return {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "made_with": own}
     missing = [i for i in ids if not has_cam(Path(args.maps) / "cam" / f"{i}.npz", tags[i])]
     if missing:
-        raise FileNotFoundError(f"{args.maps}/cam: no activation maps of {len(missing)} of {len(ids)} ids, such as {missing[0]}")
+        raise FileNotFoundError(
+            f"{args.maps}/cam: no activation maps of {len(missing)} of {len(ids)} ids, such as {missing[0]}"
+        )
     return read_json(Path(args.maps) / "seeds.json")
 
 

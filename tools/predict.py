@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cian.cli import add_preset, chosen_devices, claim_output, run_tool
-from cian.config import Inference, add_arguments, from_arguments
+from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
+from cian.config import Inference, Segmentation, add_arguments, from_arguments
 from cian.crf import dense_crf
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
@@ -34,7 +34,7 @@ def parse_args(argv):
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--checkpoint", help="parameters of a CIAN network (.params)")
     what.add_argument("--model", metavar="EXPORT", help="export of tools/export.py, for pictures; brings its own scales")
-    parser.add_argument("--backbone", default="resnet101", help="backbone of the checkpoint (default: resnet101)")
+    add_backbone(parser, Segmentation)
     parser.add_argument("--data", default=None, help="data set in VOC layout")
     parser.add_argument("--list", default="val", help="list of ids (default: val)")
     parser.add_argument("--output", required=True, help="folder of the predictions")
@@ -68,7 +68,7 @@ def picture_predictor(args, settings, device):
         if args.scales is not None or args.flip is not None:
             raise ValueError("--scales and --flip: an export brings its own; they go with --checkpoint")
         return Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
-    net = load_network(args.checkpoint, args.backbone, args.similarity, device)
+    net = load_network(args.checkpoint, chosen_backbone(args, Segmentation), args.similarity, device)
     classes = class_names("cian", net.fc1.weight.shape[0], args.classes)
     block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
     block.hybridize()
@@ -118,7 +118,7 @@ def main(argv=None):
         check_submission(args.submission, dataset.classes)
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
     device = chosen_devices(args.devices)[0]
-    net = load_network(args.checkpoint, args.backbone, args.similarity, device)
+    net = load_network(args.checkpoint, chosen_backbone(args, Segmentation), args.similarity, device)
     classes = net.fc1.weight.shape[0]
     if classes != len(dataset.classes):
         raise ValueError(
