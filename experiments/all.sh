@@ -7,5 +7,15 @@
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
-bash "$root/experiments/setup.sh"
-exec "$root/.venv/bin/python" "$root/experiments/tables.py" 1 2 3 4 5 figures report "$@"
+preset=scenes dry_run=() words=("$@")
+for i in "${!words[@]}"; do
+    case "${words[i]}" in
+        --data) [[ "$preset" != scenes ]] || preset=voc12 ;;
+        --preset) preset="${words[i + 1]:-}" ;;
+        --dry-run) dry_run=(--dry-run) ;;
+        -h | --help) sed -n '2,6p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
+    esac
+done
+bash "$root/experiments/table1.sh" --preset "$preset" "${dry_run[@]}"
+[[ -z "${dry_run[*]}" ]] || bash "$root/experiments/setup.sh"
+exec "$root/.venv/bin/python" "$root/experiments/tables.py" 2 3 4 5 figures report "$@"

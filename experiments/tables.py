@@ -1,4 +1,4 @@
-"""CIAN's Tables 2 to 5: which trainings they need, run once each, and one result file a number.
+"""CIAN's Tables 2 to 5 and Figures 3 and 4: which trainings they need, run once each, and one result file a number; the report.
 
 `experiments/table2.sh` and its like set up the environment and call this. Classifier and seeds are shared by all rows and
 made with seed 0; --seeds are those of the segmentation trainings. Every stage has a folder in --runs (see plan.py).
@@ -7,6 +7,7 @@ made with seed 0; --seeds are those of the segmentation trainings. Every stage h
 import argparse
 import re
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,11 +19,15 @@ from cian.cli import run_tool
 from cian.config import PRESETS, Inference, Segmentation
 from cian.data import scenes
 from cian.files import read_json
+from cian.parallel import processors
 from cian.results import Measurement, write_result
 from cian.runs import settings_record
+from cian.runtime import count_gpus
 from cian.stages import Runner, in_order
 
 TABLES = ("2", "3", "4", "5")
+FIGURES, REPORT = "figures", "report"
+PAIRS_DRAWN, PAIRS_MEASURED = 4, 100  # of Figure 3, and of the statistics of affinity
 #: rows of Table 2 -> what is trained; the second round follows from "+ CP"
 ROWS = {"Baseline": "baseline", "+ CE": "ce", "+ CP": "ce+cp"}
 RATIOS = ("0", "0.05", "0.10")
@@ -30,7 +35,7 @@ RATIOS = ("0", "0.05", "0.10")
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="+", choices=TABLES, help="which tables")
+    parser.add_argument("wanted", nargs="+", choices=(*TABLES, FIGURES, REPORT), help="tables by number, figures, report")
     parser.add_argument("--preset", choices=PRESETS, default=None, help="default: voc12 with --data, scenes without")
     parser.add_argument("--data", default=None, help="data set in VOC layout (default: generated scenes)")
     parser.add_argument("--init", default=None, help="ImageNet weights, or BACKBONE=WEIGHTS,... (default: gluoncv's)")
@@ -45,7 +50,8 @@ def parse_args(argv):
     parser.add_argument(
         "--test-list", default="test", help="list for the test server's archive, if there is one (default: test)"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="stages at a time, which share the processors (default: 1)")
+    parser.add_argument("--jobs", type=int, default=None, help="stages at a time, which share the processors; with "
+                        "more than one their output goes to RUNS/NAME/stage.log (default: 2 on a CPU, else 1)")  # fmt: skip
     parser.add_argument("--runs", default=str(ROOT / "runs"), help="folder of all runs (default: runs)")
     parser.add_argument("--results", default=None, help="folder of the numbers (default: experiments/results/PRESET)")
     parser.add_argument("--dry-run", action="store_true", help="only print the stages and their commands")
@@ -55,6 +61,8 @@ def parse_args(argv):
         parser.error(f"--preset {args.preset} needs --data, a data set in VOC layout")
     if not re.match(r"^\d+( \d+)*$", args.seeds):
         parser.error(f"--seeds: {args.seeds!r}, expected whole numbers with a space between, such as '0 1 2'")
+    if args.jobs is None:
+        args.jobs = 2 if processors() > 1 and not count_gpus() and not (args.devices or "").startswith("gpu") else 1
     if args.jobs < 1:
         parser.error(f"--jobs: {args.jobs}, expected at least 1")
     args.seeds = tuple(dict.fromkeys(int(word) for word in args.seeds.split()))
@@ -134,6 +142,31 @@ def submission(plan):
     return stages
 
 
+def figures(plan):
+    """Figures 3 and 4 of the first seed: what pixels of "+ CP" look at, and its masks beside the baseline's."""
+    backbone, seed = plan.backbones[0], plan.args.seeds[0]
+    baseline, ours = (plan.masks(backbone, seed, ROWS[row]) for row in ("Baseline", "+ CP"))
+    common = ("--data", plan.data, "--list", plan.args.val_list, *plan.classes)
+    network = ("--checkpoint", checkpoint(ours, "cian", Segmentation, plan.args.preset, backbone), "--backbone", backbone)
+
+    def commands(folder):
+        for words in (("--images", PAIRS_DRAWN), ("--statistics", PAIRS_MEASURED)):
+            yield tool("draw", "affinity", *network, *common, *words, *plan.devices, "--output", folder)
+        masks = ("--baseline", baseline.folder / "val" / "pred_crf", "--ours", ours.folder / "val" / "pred_crf")
+        yield tool("draw", "improvements", *masks, *common, "--output", folder)
+
+    content = {"pairs": [PAIRS_DRAWN, PAIRS_MEASURED], "list": plan.args.val_list}
+    return plan.stage("figures", backbone, "", content, commands, [baseline, ours])
+
+
+def report(plan, drawn):
+    """The command that writes the report of all results there are; the pictures go into it if they were drawn now."""
+    words = ["--results", ROOT / "experiments" / "results", "--results", plan.args.results, "--runs", plan.runs]
+    if drawn is not None:
+        words += ["--figures", drawn.folder, "--photographs"]
+    return tool("report", *words, "--output", plan.runs / f"report_{plan.args.preset}")
+
+
 def run_plan(plan, chosen, stages):
     """Run all stages with a bar over them; each cell is written as soon as its stage is finished."""
     results, began = Path(plan.args.results), time.monotonic()
@@ -159,16 +192,25 @@ def main(argv=None):
     if args.data is None:
         scenes.generate(Path(args.runs).resolve() / "data" / "scenes")
     plan = Plan(args)
-    chosen = [(table, cell) for table in args.tables for cell in cells(plan, table)]
-    stages = in_order([cell[0] for _, cell in chosen] + (submission(plan) if "5" in args.tables else []))
+    chosen = [(table, cell) for table in TABLES if table in args.wanted for cell in cells(plan, table)]
+    drawn = figures(plan) if FIGURES in args.wanted else None
+    last = (submission(plan) if "5" in args.wanted else []) + ([] if drawn is None else [drawn])
+    stages = in_order([cell[0] for _, cell in chosen] + last)
     if args.dry_run:
         for stage in stages:
             print(f"# {stage.name}{' (finished)' if stage.finished else ''}")
             for words in stage.commands:
                 print(" ".join(shlex.quote(word) for word in words))
+        if REPORT in args.wanted:
+            print(" ".join(shlex.quote(word) for word in report(plan, drawn)))
         return
     run_plan(plan, chosen, stages)
-    print(args.results)
+    if drawn is not None:
+        print(f"figures: {drawn.folder}")
+    if chosen:
+        print(f"numbers: {args.results}")
+    if REPORT in args.wanted:
+        subprocess.run(report(plan, drawn), check=True)
 
 
 if __name__ == "__main__":

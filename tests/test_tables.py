@@ -1,11 +1,14 @@
 """experiments/tables.py and table2..5.sh: the rows of the paper's tables, shared stages, and the numbers that are written."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_training import ROOT
+from test_main_job import module_of
 from voc_trees import write_dataset
 
 from cian.files import write_json
@@ -119,8 +122,25 @@ def test_dry_run_prints_the_commands_and_does_nothing(data, tmp_path, capsys):
     assert sum("train.py" in line for line in lines) == 4 and not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("number", "2345")
-def test_the_scripts_are_sound(number):
-    script = ROOT / "experiments" / f"table{number}.sh"
+@pytest.mark.parametrize("name, wanted", [(f"table{number}", number) for number in "2345"] + [
+    ("figures", "figures"), ("all", "2 3 4 5 figures report")])  # fmt: skip
+def test_the_scripts_are_sound(name, wanted):
+    script = ROOT / "experiments" / f"{name}.sh"
     subprocess.run(["bash", "-n", str(script)], check=True)
-    assert f'tables.py" {number} "$@"' in script.read_text(encoding="utf-8")
+    assert f'tables.py" {wanted} "$@"' in script.read_text(encoding="utf-8")
+
+
+def test_figures_and_report_come_last_and_their_options_are_known(data, tmp_path, capsys):
+    options = arguments(data, tmp_path, "--backbones", "resnet50", "--seeds", "4", "--devices", "gpu0")
+    tables.main(["report", "figures", "2", *options, "--dry-run"])
+    lines = capsys.readouterr().out.splitlines()
+    drawn = [shlex.split(line) for line in lines if "tools/draw.py" in line]
+    assert [words[2] for words in drawn] == ["affinity", "affinity", "improvements"]
+    for words in drawn:
+        module_of("draw").parse_args(words[2:])
+    trained = [line.split()[1] for line in lines if line.startswith("# cian")]
+    baseline, ours = (next(name for name in trained if f"_{losses}-s4-" in name) for losses in ("baseline", "ce+cp"))
+    assert f"/{ours}/cian_resnet50-0019.params" in " ".join(drawn[0])
+    assert drawn[2][4].endswith(f"/{baseline}/val/pred_crf") and drawn[2][6].endswith(f"/{ours}/val/pred_crf")
+    report = module_of("report").parse_args(shlex.split(lines[-1])[2:])
+    assert report.photographs and Path(report.output) == (tmp_path / "runs" / "report_voc12")

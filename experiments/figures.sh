@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Figures 3 and 4 of CIAN: what a pixel looks at in its reference image, with a measure of how much of that is of its class, and
+# masks of the baseline beside ours: the most improved, random ones, and the worst.
+#   bash experiments/figures.sh                                                        generated scenes
+#   bash experiments/figures.sh --preset animals|voc12 --data ROOT --init WEIGHTS      a data set in VOC layout with masks
+# Further options: see --help. The trainings are those of Table 2, first seed; stages that are finished are taken from there.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+bash "$root/experiments/setup.sh"
+exec "$root/.venv/bin/python" "$root/experiments/tables.py" figures "$@"
