@@ -216,9 +216,9 @@ def draw_improvements(args):
     dataset = open_dataset(args.data)
     ids, output = dataset.read_ids(args.list), Path(args.output)
     folders = args.baseline, args.ours
-    count, chosen = len(dataset.classes), chosen_classes(args, dataset)
+    chosen, masks = chosen_classes(args, dataset), dataset.mask_folder
     with tqdm(total=len(ids), desc="comparing masks", unit="image") as bar:
-        compared = compare_folders(*folders, dataset.mask_folder, ids, count, chosen, args.workers, bar.update)
+        compared = compare_folders(*folders, masks, ids, len(dataset.classes), chosen, args.workers, bar.update)
     write_text(output / "improvements.csv", improvement.as_csv(compared, dataset.classes))
     for name, drawn in improvement.choose(compared, args.images, args.seed).items():
         if drawn:
