@@ -8,22 +8,20 @@
 # Stopped at any moment, the same command goes on where it was.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+script=quickstart
+# shellcheck source=experiments/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 preset="" data="" init="" cam_init="" output="" classes="" list=train_aug val_list=val cam_backbone="" backbone="" devices="" truth=no
-
-fail() { printf 'quickstart: %s\n' "$*" >&2; exit 2; }
 
 while (($#)); do
     option="$1"
     case "$option" in
         --truth) truth=yes; shift; continue ;;
-        -h | --help) sed -n '2,9p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
+        -h | --help) show_help "${BASH_SOURCE[0]}"; exit 0 ;;
         --preset | --data | --init | --cam-init | --output | --classes | --list | --val-list | --cam-backbone | --backbone | --devices) ;;
         *) fail "unknown option $option; see --help" ;;
     esac
-    (($# > 1)) || fail "$option needs a value"
-    name="${option#--}"
-    printf -v "${name//-/_}" '%s' "$2"
+    take_option "$@"
     shift 2
 done
 
@@ -38,26 +36,14 @@ esac
 [[ -n "$init" || "$preset" = scenes ]] || fail "--preset $preset needs --init, ImageNet weights of $backbone (.params or gluoncv:NAME)"
 : "${cam_init:=$init}" "${output:=runs/quickstart_$preset}"
 
-absolute() { case "$1" in /* | gluoncv:* | random | "") printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
 data="$(absolute "$data")" init="$(absolute "$init")" cam_init="$(absolute "$cam_init")"
-bash "$root/experiments/setup.sh"
-cd "$root"
+set_up
+on_devices=() over_classes=()
+given on_devices --devices "$devices"
+given over_classes --classes "$classes"
 
-tool() { local name="$1"; shift; .venv/bin/python "tools/$name.py" "$@"; }
-stage() { printf '\n== %s\n' "$*"; }
-on_devices=(); [[ -z "$devices" ]] || on_devices=(--devices "$devices")
-over_classes=(); [[ -z "$classes" ]] || over_classes=(--classes "$classes")
-
-if [[ -z "$data" ]]; then
-    data="$root/runs/data/scenes"
-    stage "scenes: a generated data set"
-    tool prepare_data scenes --output "$data"
-fi
-masks="$data/SegmentationClassAug"; [[ -d "$masks" ]] || masks="$data/SegmentationClass"
-lists="$data/ImageSets/Segmentation"
+find_data
 mkdir -p "$output"
-
-last() { find "$1" -maxdepth 1 -name '*-[0-9][0-9][0-9][0-9].params' | sort | tail -n 1; }
 
 # train RUN SEEDS INIT [option ...]: train, then predict and score the validation list
 round() {

@@ -10,23 +10,21 @@
 # Stopped at any moment, the same command goes on where it was.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+script=seeds
+# shellcheck source=experiments/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 preset="" data="" init="" output="" classes="" list=train_aug val_list=val backbone="" devices=""
 tags="" saliency_maps="" epochs="" substitute=""
-
-fail() { printf 'seeds: %s\n' "$*" >&2; exit 2; }
 
 while (($#)); do
     option="$1"
     case "$option" in
-        -h | --help) sed -n '2,10p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
+        -h | --help) show_help "${BASH_SOURCE[0]}"; exit 0 ;;
         --preset | --data | --init | --output | --classes | --list | --val-list | --backbone | --devices) ;;
         --tags | --saliency-maps | --epochs | --substitute) ;;
         *) fail "unknown option $option; see --help" ;;
     esac
-    (($# > 1)) || fail "$option needs a value"
-    name="${option#--}"
-    printf -v "${name//-/_}" '%s' "$2"
+    take_option "$@"
     shift 2
 done
 
@@ -40,36 +38,27 @@ esac
 [[ -n "$data" || "$preset" = scenes ]] || fail "--preset $preset needs --data, a data set in VOC layout"
 : "${init:=gluoncv:$backbone}" "${output:=$root/runs/seeds_$preset}"
 
-# from this folder to the repository's: names stay, paths become absolute
-absolute() { case "$1" in /* | gluoncv:* | random | "") printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
+# a list is a name, which stays, or a text file
 listed() { if [[ -f "$1" ]]; then absolute "$1"; else printf '%s' "$1"; fi; }
 data="$(absolute "$data")" output="$(absolute "$output")" init="$(absolute "$init")" tags="$(absolute "$tags")"
 saliency_maps="$(absolute "$saliency_maps")"
 list="$(listed "$list")" val_list="$(listed "$val_list")"
-bash "$root/experiments/setup.sh"
-cd "$root"
+set_up
+on_devices=() over_classes=() with_tags=() with_maps=() for_epochs=() replaced=()
+given on_devices --devices "$devices"
+given over_classes --classes "$classes"
+given with_tags --tags "$tags"
+given with_maps --saliency-maps "$saliency_maps"
+given for_epochs --epochs "$epochs"
+given replaced --substitute "$substitute"
 
-tool() { local name="$1"; shift; .venv/bin/python "tools/$name.py" "$@"; }
-stage() { printf '\n== %s\n' "$*"; }
-on_devices=(); [[ -z "$devices" ]] || on_devices=(--devices "$devices")
-over_classes=(); [[ -z "$classes" ]] || over_classes=(--classes "$classes")
-with_tags=(); [[ -z "$tags" ]] || with_tags=(--tags "$tags")
-with_maps=(); [[ -z "$saliency_maps" ]] || with_maps=(--saliency-maps "$saliency_maps")
-for_epochs=(); [[ -z "$epochs" ]] || for_epochs=(--epochs "$epochs")
-replaced=(); [[ -z "$substitute" ]] || replaced=(--substitute "$substitute")
-
-if [[ -z "$data" ]]; then
-    data="$root/runs/data/scenes"
-    stage "scenes: a generated data set"
-    tool prepare_data scenes --output "$data"
-fi
-masks="$data/SegmentationClassAug"; [[ -d "$masks" ]] || masks="$data/SegmentationClass"
+find_data
 [[ -d "$masks" ]] || fail "$data has neither SegmentationClassAug nor SegmentationClass, and the seeds are compared with masks"
 mkdir -p "$output"
 
 # file LIST: the text file of a list
 file() {
-    local named="$data/ImageSets/Segmentation/$1.txt"
+    local named="$lists/$1.txt"
     if [[ -f "$named" ]]; then printf '%s' "$named"; else printf '%s' "$1"; fi
 }
 
@@ -88,7 +77,7 @@ quality() {
 stage "classifier, from tags"
 tool train_cam --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --val-list "$val_list" --init "$init" \
     --output "$output/cam" --resume "${on_devices[@]}" "${with_tags[@]}" "${for_epochs[@]}"
-classifier="$(find "$output/cam" -maxdepth 1 -name '*-[0-9][0-9][0-9][0-9].params' | sort | tail -n 1)"
+classifier="$(last "$output/cam")"
 
 stage "seeds of $list"
 quality train "$list" "${replaced[@]}"

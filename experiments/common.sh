@@ -1,0 +1,50 @@
+# What quickstart.sh and seeds.sh share. They source it with `script`, the name for messages, set; it sets `root`, the repository.
+# shellcheck shell=bash disable=SC2034,SC2154  # variables of the scripts
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+
+fail() { printf '%s: %s\n' "$script" "$*" >&2; exit 2; }
+
+# show_help FILE: the comment at its top, from the second line on
+show_help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"; }
+
+# take_option --some-name [VALUE ...]: sets some_name to VALUE
+take_option() {
+    (($# > 1)) || fail "$1 needs a value"
+    local name="${1#--}"
+    printf -v "${name//-/_}" '%s' "$2"
+}
+
+# given NAME OPTION VALUE: the array NAME is (OPTION VALUE), or empty where VALUE is
+given() {
+    local -n words="$1"
+    words=()
+    [[ -z "$3" ]] || words=("$2" "$3")
+}
+
+# absolute NAME: from this folder to the repository's: names of weights stay, paths become absolute
+absolute() { case "$1" in /* | gluoncv:* | random | "") printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
+
+tool() { local name="$1"; shift; .venv/bin/python "tools/$name.py" "$@"; }
+stage() { printf '\n== %s\n' "$*"; }
+
+# last RUN: the newest checkpoint of a run folder
+last() { find "$1" -maxdepth 1 -name '*-[0-9][0-9][0-9][0-9].params' | sort | tail -n 1; }
+
+# set_up: install what is missing, and go on in the repository's folder
+set_up() {
+    bash "$root/experiments/setup.sh"
+    cd "$root" || exit
+}
+
+# find_data: without --data generate the scenes; sets `masks` and `lists`, their folders
+find_data() {
+    if [[ -z "$data" ]]; then
+        data="$root/runs/data/scenes"
+        stage "scenes: a generated data set"
+        tool prepare_data scenes --output "$data"
+    fi
+    masks="$data/SegmentationClassAug"
+    [[ -d "$masks" ]] || masks="$data/SegmentationClass"
+    lists="$data/ImageSets/Segmentation"
+}

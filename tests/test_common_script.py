@@ -1,0 +1,58 @@
+"""experiments/common.sh: the functions that quickstart.sh and seeds.sh share, and the help of both."""
+
+import re
+import subprocess
+
+import pytest
+from small_training import ROOT
+
+COMMON = ROOT / "experiments" / "common.sh"
+
+
+def bash(lines, folder, status=0):
+    """Standard output of a script that sources common.sh; what it says on standard error where it has to fail."""
+    text = f'set -euo pipefail\nscript=name\nsource "{COMMON}"\n{lines}\n'
+    result = subprocess.run(["bash", "-c", text], cwd=str(folder), capture_output=True, text=True)
+    assert result.returncode == status, result.stderr
+    return result.stderr if status else result.stdout
+
+
+def test_root_is_the_repository_from_any_folder(tmp_path):
+    assert bash('echo "$root"', tmp_path) == f"{ROOT}\n"
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("a b/c", "{here}/a b/c"), ("/a", "/a"), ("", ""), ("random", "random"), ("gluoncv:vgg16", "gluoncv:vgg16"),
+])  # fmt: skip
+def test_paths_become_absolute_and_names_of_weights_stay(tmp_path, name, expected):
+    assert bash(f'absolute "{name}"', tmp_path) == expected.format(here=tmp_path)
+
+
+def test_options_set_variables(tmp_path):
+    assert bash('take_option --val-list "a b" --more; echo "$val_list"', tmp_path) == "a b\n"
+    assert bash("take_option --val-list", tmp_path, status=2) == "name: --val-list needs a value\n"
+    words = 'for words in "" "a b"; do given on --devices "$words"; printf "%s:" "${#on[@]}" "${on[@]}"; done'
+    assert bash(words, tmp_path) == "0:2:--devices:a b:"
+
+
+def test_the_newest_checkpoint(tmp_path):
+    for name in ("cian_x-0002.params", "cian_x-0010.params", "cian_x-final.params", "resume.npz"):
+        (tmp_path / name).write_text("")
+    assert bash("last .", tmp_path) == "./cian_x-0010.params\n"
+
+
+def test_scenes_are_generated_where_no_data_is_given(tmp_path):
+    fake = 'tool() { printf "%s " "$@"; mkdir -p "${@: -1}/SegmentationClassAug"; }; root="$PWD"; data=""; find_data'
+    told = bash(fake + '; echo; echo "$masks $lists"', tmp_path).splitlines()
+    data = f"{tmp_path}/runs/data/scenes"
+    assert told[1:] == ["== scenes: a generated data set", f"prepare_data scenes --output {data} ",
+                        f"{data}/SegmentationClassAug {data}/ImageSets/Segmentation"]  # fmt: skip
+    assert bash('data="$PWD"; find_data; echo "$masks"', tmp_path) == f"{tmp_path}/SegmentationClass\n"
+
+
+@pytest.mark.parametrize("name", ["quickstart", "seeds"])
+def test_help_is_the_comment_at_the_top(tmp_path, name):
+    script = ROOT / "experiments" / f"{name}.sh"
+    told = subprocess.run(["bash", str(script), "--help"], cwd=str(tmp_path), capture_output=True, text=True, check=True).stdout
+    comment = re.match(r"#!.*\n((?:#.*\n)+)", script.read_text(encoding="utf-8")).group(1)
+    assert told == re.sub(r"^# ", "", comment, flags=re.MULTILINE) and told.endswith("goes on where it was.\n")
