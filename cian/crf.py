@@ -35,7 +35,8 @@ def dense_crf(image, logits, iterations, method="exact", settings=CRFSettings())
 
     image: uint8 (H, W, 3) RGB. logits: float32 (K, H, W) with K <= 255; log probabilities serve as well.
     iterations: rounds of mean field; the published code takes 5 at test and 10 for pseudo labels.
-    method: `exact` gives what pydensecrf gives on all classes; `pruned` merges the classes that cannot win (`survivors`).
+    method: `exact` gives what pydensecrf gives on all classes; `pruned` merges the classes that cannot win (`survivors`);
+    `compiled` gives the same as `exact` up to rounding, for up to 8 classes in half the time.
     Raises TypeError on a wrong dtype, ValueError on a wrong shape, NaN or infinite logits, or an unknown method.
     """
     kept, probability = _run(image, logits, iterations, method, settings)
@@ -63,6 +64,13 @@ def _run(image, logits, iterations, method, settings):
 
 def _exact(image, logits, iterations, settings):
     return np.arange(len(logits)), _mean_field(image, logits, iterations, settings)
+
+
+def _compiled(image, logits, iterations, settings):
+    if len(logits) > NATIVE_CLASSES or not native():
+        return _exact(image, logits, iterations, settings)
+    weights = np.ones(len(logits), np.float32)
+    return np.arange(len(logits)), _native_mean_field(image, np.ascontiguousarray(logits), iterations, settings, weights)
 
 
 def _pruned(image, logits, iterations, settings):
@@ -174,7 +182,7 @@ def _native_mean_field(image, logits, iterations, settings, weights):
     return result
 
 
-METHODS = {"exact": _exact, "pruned": _pruned}
+METHODS = {"exact": _exact, "pruned": _pruned, "compiled": _compiled}
 
 
 def _check(image, logits, iterations):

@@ -156,6 +156,14 @@ def test_pruned_is_near_exact(classes, compiled, monkeypatch):
     np.testing.assert_allclose(probability.sum(axis=0), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [1, 2, 3, 8, 9])
+def test_compiled_is_exact(classes):
+    image, logits = make_case(classes, 96, 120)
+    for settings in (CRFSettings(), CRFSettings(bilateral_sxy=50, bilateral_srgb=5)):
+        equal = dense_crf(image, logits, 10, "exact", settings) == dense_crf(image, logits, 10, "compiled", settings)
+        assert equal.mean() > 0.9999
+
+
 @pytest.fixture(scope="module")
 def benchmark():
     spec = importlib.util.spec_from_file_location("benchmark", Path(__file__).parents[1] / "tools" / "benchmark.py")
@@ -235,7 +243,7 @@ def test_errors_say_what_is_wrong():
         (ValueError, "logits: expected finite values, found 2 that are not", (image, bad, 1)),
         (ValueError, "iterations: expected an integer >= 0, found -1", (image, logits, -1)),
         (ValueError, "iterations: expected an integer >= 0, found 2.5", (image, logits, 2.5)),
-        (ValueError, "method: expected one of exact, pruned, found 'quick'", (image, logits, 1, "quick")),
+        (ValueError, "method: expected one of compiled, exact, pruned, found 'quick'", (image, logits, 1, "quick")),
     ]
     for kind, message, arguments in cases:
         with pytest.raises(kind, match=message):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cian.crf import METHODS, dense_crf, native
+from cian.crf import dense_crf, native
 from cian.data.images import IGNORE, read_image, read_label
 from cian.data.voc import open_dataset
 from cian.files import write_json
@@ -21,6 +21,7 @@ from cian.saliency import find_maps
 from cian.saliency_quality import measure, scores, write_scores
 from cian.seeds import SALIENCY_THRESHOLD
 
+COMPARED = ("exact", "pruned")  # methods of the CRF
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 TABLE = "CIAN 1"
 COUNTS = {"# Params": ("weights", "M", 1e6), "# FLOPs": ("multiply_adds", "G", 1e9)}  # column -> field, unit, divisor
@@ -70,7 +71,26 @@ def parse_args(argv=None):
     salient.add_argument("--csv", type=Path, help="also write precision and coverage at each threshold to this file")
     salient.add_argument("--json", type=Path, help="also write the figures to this file")
     salient.set_defaults(run=run_saliency, show=saliency_table)
+    matching = commands.add_parser(
+        "matching",
+        formatter_class=formatter,
+        description=run_matching.__doc__,
+        help="COMNet's Table I: time of inter-matching by images in a group, the paper's beside ours",
+    )
+    matching.add_argument("--channels", type=whole_numbers, default=(2048, 512), help="of the features, comma-separated")
+    matching.add_argument("--groups", type=whole_numbers, default=(2, 3, 4, 5), help="images in a group, comma-separated")
+    matching.add_argument("--side", type=int, default=32, help="of the square feature maps; 32 for crops of 512 pixels")
+    matching.add_argument("--repeats", type=int, default=3, help="measurements whose median is taken")
+    matching.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
+    matching.add_argument("--results", type=Path, help="also write each time as a result JSON into this folder")
+    matching.add_argument("--json", type=Path, help="also write the figures to this file")
+    matching.set_defaults(run=run_matching, show=matching_table)
     return parser.parse_args(argv)
+
+
+def whole_numbers(text):
+    """`2,3` -> (2, 3)."""
+    return tuple(int(word) for word in text.split(","))
 
 
 def side_lengths(text):
@@ -113,18 +133,18 @@ def smooth_noise(size, sigma, rng):
 
 
 def compare_crf(dataset, ids, iterations=5, seed=0, progress=None):
-    """Time every CRF method on the same images and made-up logits, one after the other on one processor.
+    """Time the CRF methods of predict.py on the same images and made-up logits, one after the other on one processor.
 
     Returns per method the mean processor seconds per image (which other programs disturb less than wall time), the ratio
     of exact to pruned, and the share of equal pixels, over all images and in the worst.
     """
     cv2.setNumThreads(0)
-    seconds, equal, pixels = {name: [] for name in METHODS}, [], []
+    seconds, equal, pixels = {name: [] for name in COMPARED}, [], []
     for number, image_id in enumerate(ids):
         image, label = read_image(dataset.image_path(image_id)), read_label(dataset.mask_path(image_id))
         logits = made_up_logits(label, len(dataset.classes), np.random.default_rng([seed, number]))
         labels = {}
-        for name in METHODS:
+        for name in COMPARED:
             start = time.process_time()
             labels[name] = dense_crf(image, logits, iterations, method=name)
             seconds[name].append(time.process_time() - start)
@@ -237,6 +257,24 @@ def saliency_table(result):
         ends = [f"{found['max_f_at'] or 0:.2f}", f"{found['seconds_per_image']:.2f}"]
         lines.append("| " + " | ".join([name, f"{found['threshold']:g}", *percent, *ends]) + " |")
     return f"{result['images']} images\n" + "\n".join(lines)
+
+
+def run_matching(args):
+    """Time the inter-matching of one group on this machine's CPU, each in a process of its own, and measure its memory."""
+    from cian.matching_cost import matching_costs, write_costs  # here, because it prepares MXNet
+
+    with tqdm(total=len(args.channels) * len(args.groups), unit="size", desc="matching") as bar:
+        costs = matching_costs(args.channels, args.groups, args.side, read_paper(args.paper), args.repeats, bar.update)
+    if args.results:
+        write_costs(args.results, costs, git_commit())
+    return costs
+
+
+def matching_table(costs):
+    """Markdown, see cian.matching_cost.cost_table."""
+    from cian.matching_cost import cost_table
+
+    return cost_table(costs)
 
 
 def main(argv=None):
