@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 #: parameters that an ImageNet network cannot bring: they may be initialised (Normal 0.01, paper "Reproducibility")
 NEW_BY_DESIGN = ("conv_embed_q_", "conv_embed_k_", "conv_embed_v_", "conv_out_", "bn_out_", "fc1_", "classifier_",
                  "conv_match_")
-#: the published code raises the learning rate of these (FIDELITY row 1)
-FAST = NEW_BY_DESIGN
+#: the published code raises the learning rate of these (FIDELITY row 1); IRN's of its displacement branch
+FAST = NEW_BY_DESIGN + ("displace",)
 
 
 def read_params(path):

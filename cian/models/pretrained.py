@@ -186,10 +186,11 @@ def gluoncv_arrays(name, backbone):
     return {key: value.data() for key, value in model._collect_params_with_prefix().items()}
 
 
-def load_pretrained(net, init, backbone, allow_missing=False):
+def load_pretrained(net, init, backbone, allow_missing=False, leave_out=()):
     """Start an initialised network from `init`: a .params file, or `gluoncv:NAME`.
 
     Only the layers that are new by design (affinity, fc1, classifier) may be missing; any other needs allow_missing.
+    leave_out: prefixes of names in the file that are of no use to this network.
     """
     if str(init).startswith("gluoncv:"):
         arrays = gluoncv_arrays(str(init)[len("gluoncv:") :], backbone)
@@ -197,5 +198,6 @@ def load_pretrained(net, init, backbone, allow_missing=False):
         arrays = read_params(init)
     if any(re.match(r"(features|output|layer\d)\.", name) for name in arrays):
         arrays = from_gluon(arrays, backbone, str(init))
+    arrays = {name: value for name, value in arrays.items() if not name.startswith(tuple(leave_out))}
     arrays = without_classifier(arrays, str(init))
     load_parameters(net, arrays, str(init), allow_missing=True if allow_missing else NEW_BY_DESIGN)

@@ -1,0 +1,57 @@
+"""Settings of IRN: training of its boundary network, and refinement of class activation (Ahn et al., CVPR 2019).
+
+The defaults are those of its published code (`run_sample.py`). `animals` and `scenes` are for machines without a GPU; they
+leave out the displacement branch, on which masks of classes do not depend and which takes three quarters of a step's time.
+"""
+
+from dataclasses import dataclass
+from typing import Tuple
+
+from cian.config import Settings, setting
+
+
+@dataclass(frozen=True)
+class BoundaryTraining(Settings):
+    """Training of IRN's branches on labels made from class activation; the backbone stays as it is."""
+
+    backbone: str = setting("resnet50v1b", "network that makes the features")
+    displacement: bool = setting(True, "train the displacement branch too; masks of classes do not need it")
+    radius: int = setting(10, "pairs of pixels of the boundary map, of stride 4, are nearer than this in the losses")
+    confident_foreground: float = setting(0.3, "labels: object where the class activation is above this, after a CRF")
+    confident_background: float = setting(0.05, "labels: background where no class activation is above this, after a CRF")
+    label_crf_iterations: int = setting(10, "mean-field iterations of that CRF; 0 leaves it out")
+    crop: int = setting(512, "side of the square training crops, pixels; a multiple of 16")
+    train_scales: Tuple[float, ...] = setting((0.5, 1.5), "smallest and largest factor of the random scaling")
+    batch: int = setting(32, "images in an update, over all devices and workers")
+    epochs: int = setting(3, "passes over the training list")
+    optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
+    lr: float = setting(0.1, "learning rate at the start")
+    fast_lr_mult: float = setting(10.0, "factor on the learning rate of the displacement branch")
+    momentum: float = setting(0.0, "momentum of sgd; the published 0.9 never reaches the optimizer")
+    weight_decay: float = setting(1e-4, "L2 decay of weights and gammas; biases and betas have none")
+    schedule: str = setting("iteration", "poly decay stepped per iteration, as published, or per epoch", ("epoch", "iteration"))
+    power: float = setting(0.9, "power of the poly decay")
+    freeze: str = setting("", "comma-separated prefixes of parameters that are not trained besides the backbone's")
+    seed: int = setting(0, "seed of everything random")
+
+    presets = {
+        "voc12": {},
+        "animals": dict(backbone="squeezenet1.1", displacement=False, crop=256, batch=8),
+        "scenes": dict(backbone="resnet10", displacement=False, crop=128, train_scales=(0.75, 1.25), batch=8),
+    }
+
+
+@dataclass(frozen=True)
+class Refinement(Settings):
+    """From class activation to masks, by the random walk or without."""
+
+    cam_threshold: float = setting(0.15, "none and crf: background where no class activation is above this")
+    walk_threshold: float = setting(0.25, "walk: background where no score is above this")
+    walk_radius: int = setting(5, "the walk steps to pixels of the boundary map, of stride 4, nearer than this")
+    walk_beta: float = setting(10.0, "power of the affinities: larger, and the walk keeps more to places without boundary")
+    walk_exponent: int = setting(8, "the walk takes 2 to this power steps")
+    boundary_size: int = setting(512, "images are padded to this square for the network, pixels; larger ones to their own size")
+    boundary_flip: bool = setting(True, "boundaries: average with the mirrored image")
+    crf_iterations: int = setting(10, "crf: mean-field iterations")
+
+    presets = {"voc12": {}, "animals": dict(boundary_size=256), "scenes": dict(boundary_size=128)}
