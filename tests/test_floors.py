@@ -12,13 +12,11 @@ FLOORS = (
     ("cian", "config", "cuda", "denormals", "files", "irn_config", "runtime"),
     ("data", "affinity_figure", "affinity_maps", "affinity_summary", "improvement",
      "activation_files", "barrier", "cam_labels", "crf", "figures", "metrics", "parallel", "paths",
-     "refinement_figure", "results", "runs",
-     "report_blocks", "report_differences", "report_files", "report_html", "report_markdown", "report_numbers",
-     "report_plots", "report_tables", "report_text", "training_log",
+     "refinement_figure", "report", "results", "runs",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "boundary_loss", "losses"),
-    ("activation", "boundary", "classifiers", "cli", "complexity", "engine", "export", "exported", "inference", "objectives",
-     "onnx_export", "predictor", "random_walk", "refinement", "report", "symbols"),
+    ("activation", "boundary", "classifiers", "cli", "complexity", "engine", "export", "export_comparison", "exported",
+     "inference", "matching_cost", "objectives", "onnx_export", "predictor", "random_walk", "refinement", "symbols"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings

@@ -10,8 +10,8 @@ import pytest
 from report_pages import ROOT, Page, png, results
 
 from cian.files import write_text
+from cian.report.training_log import read_log, smooth
 from cian.results import write_result
-from cian.training_log import read_log, smooth
 
 
 def write_log(path, steps):

@@ -1,19 +1,19 @@
 """The report of the papers' tables: published beside measured, differences beside differences, and where each number is from.
 
 Everything shown comes from files: experiments/paper.csv, the measurements (`cian.results`), the logs of the runs and drawn
-pictures. The document is made of blocks (`cian.report_blocks`), which HTML and Markdown are written from.
+pictures. The document is made of blocks (`cian.report.blocks`), which HTML and Markdown are written from.
 """
 
 from pathlib import Path
 
-from cian.report_blocks import Cell, Document, Heading, Paragraph, Picture, Sources, Table
-from cian.report_differences import differences
-from cian.report_markdown import short_commit
-from cian.report_numbers import CLASS_TABLE, TableResults, collect
-from cian.report_plots import class_bars, difference_points, loss_curves
-from cian.report_tables import cells_of, class_names, class_table, difference_table, further_table, level_table
-from cian.report_text import SourceList
-from cian.training_log import read_log
+from cian.report.blocks import Cell, Document, Heading, Paragraph, Picture, Sources, Table
+from cian.report.differences import differences
+from cian.report.markdown import short_commit
+from cian.report.numbers import CLASS_TABLE, TableResults, collect
+from cian.report.plots import class_bars, difference_points, loss_curves
+from cian.report.tables import cells_of, class_names, class_table, difference_table, further_table, level_table
+from cian.report.text import SourceList
+from cian.report.training_log import read_log
 
 TITLE = "CIAN and COMNet: the papers' tables, measured"
 SUBJECTS = {

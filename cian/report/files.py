@@ -1,0 +1,72 @@
+"""A report's files: REPORT.html, REPORT.md with its pictures beside it, and numbers.csv."""
+
+import csv
+import io
+from pathlib import Path
+
+from cian.files import write_bytes, write_text
+from cian.report.blocks import Picture
+from cian.report.html import to_html
+from cian.report.markdown import to_markdown
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+COLUMNS = ("table", "row", "column", "data", "unit", "paper", "mean", "sd", "n", "seeds", "values", "runs", "note")
+
+
+def write_report(folder, document, tables, paper):
+    """Write a Document and the numbers behind it (list of TableResults, `read_paper`) into a folder; the paths written."""
+    folder = Path(folder)
+    pictures = [block for block in document.blocks if isinstance(block, Picture)]
+    for picture in pictures:
+        write_bytes(folder / picture.name, picture.png)
+    write_text(folder / "REPORT.html", to_html(document))
+    write_text(folder / "REPORT.md", to_markdown(document))
+    write_text(folder / "numbers.csv", numbers_csv(tables, paper))
+    return [folder / name for name in ("REPORT.html", "REPORT.md", "numbers.csv", *(picture.name for picture in pictures))]
+
+
+def read_pictures(folder):
+    """{file name: PNG bytes} of a folder's fig3_*.png and fig4_*.png; errors name a missing folder or a file that is no PNG."""
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of figures")
+    found = {}
+    for path in sorted([*Path(folder).glob("fig3_*.png"), *Path(folder).glob("fig4_*.png")]):
+        found[path.name] = path.read_bytes()
+        if not found[path.name].startswith(PNG_START):
+            raise ValueError(f"{path}: not a PNG file")
+    return found
+
+
+def numbers_csv(tables, paper):
+    """CSV of every cell of the papers and every measurement, unrounded: a line a cell and data set, blank where not run.
+
+    seeds, values and runs are in the same order, separated by `;`.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for (table, row, column), (value, unit) in paper.items():
+        found = [
+            (results.data, results.cells[row, column])
+            for results in tables
+            if results.table == table and (row, column) in results.cells
+        ]
+        for data, sample in found or [(None, None)]:
+            writer.writerow([table, row, column, data, unit, value, *measured(sample), ""])
+    for results in tables:
+        others = [(sample, "") for cell, sample in results.cells.items() if (results.table, *cell) not in paper]
+        for sample, note in others + results.further:
+            first = sample.measurements[0]
+            published = paper.get(first.cell, ("", ""))[0] if first.unit == paper.get(first.cell, ("", ""))[1] else ""
+            row = [results.table, first.row, first.column, results.data, first.unit, published, *measured(sample)]
+            writer.writerow([*row, note or "beside the paper's cells"])
+    return file.getvalue()
+
+
+def measured(sample):
+    """mean, sd, n, seeds, values and runs of a Sample; empty for None."""
+    if sample is None:
+        return [""] * 6
+    found, spread = sample.measurements, sample.spread
+    lists = (" ".join(map(str, m.seeds)) for m in found), (repr(m.value) for m in found), (m.run for m in found)
+    return [spread.mean, "" if spread.sd is None else spread.sd, spread.n, *map(";".join, lists)]

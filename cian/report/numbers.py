@@ -1,0 +1,211 @@
+"""Measurements sorted into the cells of the papers' tables: seeds pooled per cell, and what does not fit.
+
+A cell is (row, column) of one table on one data set. Numbers of different data sets are never pooled; a number that has no
+cell, another unit, or a rival for its seed is kept apart under `further` with the reason, never dropped.
+"""
+
+import re
+import statistics
+from dataclasses import dataclass, field
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from cian.data.scenes import CLASSES as SCENE_CLASSES
+from cian.results import Measurement
+
+VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
+PAPER_DATA = {"COMNet VII": ("coco", "coco14", "coco2014")}  # tables on another one
+PAPER_PRESETS = (None, "voc12", "coco")
+PAPER_IMAGES = {"COMNet VII": (40504, 40137)}  # COCO val 2014, and those of it with objects
+VOC_IMAGES = (1449, 1456)  # VOC 2012 val and test
+CLASS_TABLE = "CIAN 2"  # the one with a column for each class
+ONE_SETTING = ("CIAN 2", "CIAN 3", "COMNet I", "COMNet II", "COMNet V")  # tables whose rows share preset and backbone
+DEFAULT_BACKBONE = ("CIAN 2", "CIAN 3")  # "By default, ResNet101 is adopted"
+NAMED_BACKBONE = re.compile(r"\bres(?:net)?-?(\d+)", re.IGNORECASE)  # in the names of rows and columns
+SHARED_SETTINGS = (
+    *("preset", "backbone", "list", "val_list", "images"),
+    *("batchnorm", "freeze", "crop", "batch", "epochs", "optimizer", "lr", "schedule"),
+)
+OWN_ROW = re.compile(r"^CIAN \(.+\), L\.$")  # of CIAN 5
+NOT_IN_PAPER = "no such cell in the paper"
+PAPER_BACKBONE = "ResNet101"
+BACKBONE_COLUMN = re.compile(r"^(.+) (baseline|ours)$")  # of CIAN 4
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Some values: their mean, sample standard deviation (None for fewer than two) and number."""
+
+    values: Tuple[float, ...]
+
+    @property
+    def mean(self):
+        return statistics.mean(self.values)
+
+    @property
+    def sd(self):
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def n(self):
+        return len(self.values)
+
+
+class Sample(NamedTuple):
+    """The measurements of one cell, one a seed, seeds ascending."""
+
+    measurements: Tuple[Measurement, ...]
+
+    @property
+    def spread(self):
+        return Spread(tuple(found.value for found in self.measurements))
+
+    @property
+    def by_seed(self):
+        """{seeds: value}; the key is () where nothing is random."""
+        return {found.seeds: found.value for found in self.measurements}
+
+
+@dataclass
+class TableResults:
+    """What was measured for one table on one data set (None: no data needed)."""
+
+    table: str
+    data: Optional[str]
+    cells: Dict[Tuple[str, str], Sample] = field(default_factory=dict)
+    further: List[Tuple[Sample, str]] = field(default_factory=list)  # with the reason
+    warnings: List[str] = field(default_factory=list)
+    measurements: Tuple[Measurement, ...] = ()
+
+    @property
+    def comparable(self):
+        """Are the levels the paper's, that is: measured on its data set?"""
+        return all(map(is_published, self.measurements))
+
+
+def data_name(measurement):
+    """Name of the data set of a measurement, with a preset that is not the data set's; None where no data were needed."""
+    settings = measurement.settings
+    dataset, preset = settings.get("dataset"), settings.get("preset")
+    if dataset is None and preset is None:
+        return None if measurement.fingerprint is None else "a data set without a name"
+    name = str(dataset if dataset is not None else preset)
+    return name if preset in PAPER_PRESETS or preset == name else f"{name} (preset {preset})"
+
+
+def is_published(measurement):
+    """Was this measured on the paper's data set, or on none? The number of images tells, where it is given, else the name."""
+    name, table = data_name(measurement), measurement.table
+    if name is None:
+        return True
+    if "images" in measurement.settings and measurement.settings.get("preset") in PAPER_PRESETS:
+        return measurement.settings["images"] in PAPER_IMAGES.get(table, VOC_IMAGES)
+    return name.lower() in PAPER_DATA.get(table, VOC)
+
+
+def collect(measurements, paper):
+    """One TableResults for each table and data set, in the paper's order; paper: as `read_paper` gives it."""
+    groups = {}
+    for found in measurements:
+        groups.setdefault((found.table, data_name(found)), []).append(found)
+    order = {table: number for number, table in enumerate(dict.fromkeys(table for table, _, _ in paper))}
+    keys = sorted(groups, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] or ""))
+    return [pool(table, data, groups[table, data], paper) for table, data in keys]
+
+
+def pool(table, data, measurements, paper):
+    """The TableResults of one table's measurements on one data set."""
+    results = TableResults(table, data, measurements=tuple(measurements))
+    cells = {}
+    for found in measurements:
+        cells.setdefault((found.row, found.column, found.unit, misfit(found, paper)), []).append(found)
+    for (row, column, _, reason), candidates in cells.items():
+        kept, rivals = one_a_seed(candidates, results.warnings)
+        if kept and not reason:
+            results.cells[row, column] = Sample(kept)
+        elif kept and reason == NOT_IN_PAPER:
+            results.further.append((Sample(kept), reason))
+        else:
+            results.further.extend((Sample((found,)), reason) for found in kept)
+        results.further.extend((Sample((rival,)), "several numbers for this seed") for rival in rivals)
+        if reason not in ("", NOT_IN_PAPER):
+            results.warnings.append(f"{row}, {column}: {reason}; not compared, see the further measurements.")
+    used = {f"{row}, {column}": sample.measurements for (row, column), sample in results.cells.items()}
+    if table in ONE_SETTING:
+        used = {"this table": tuple(found for sample in used.values() for found in sample)}
+    for name, found in used.items():
+        check_settings(name, found, results.warnings)
+    check_backbones(results)
+    prints = [found.fingerprint for found in measurements]
+    if len(set(prints)) > 1:
+        counts = ", ".join(f"{(key or 'none')[:12]} ({prints.count(key)} times)" for key in sorted(set(prints), key=str))
+        results.warnings.append(f"Data of different fingerprints are mixed in this table: {counts}.")
+    return results
+
+
+def misfit(measurement, paper):
+    """Why a measurement does not stand for a cell of the paper; empty if it does."""
+    if len(measurement.seeds) > 1:
+        return f"one number for {len(measurement.seeds)} seeds, expected one file a seed"
+    unit = unit_of(measurement.cell, paper)
+    if unit is None:
+        return NOT_IN_PAPER
+    return "" if unit == measurement.unit else f"unit {measurement.unit}, in the paper {unit}"
+
+
+def unit_of(cell, paper):
+    """Unit that a cell has in the paper, None for no such cell.
+
+    A class of the generated scenes has a place among Table 2's classes, any backbone in Table 4's columns and Table 5's rows.
+    """
+    table, row, column = cell
+    if cell not in paper and table == CLASS_TABLE and column in SCENE_CLASSES:
+        cell = table, row, "mIoU"
+    elif cell not in paper and table == "CIAN 4" and BACKBONE_COLUMN.match(column):
+        cell = table, row, f"{PAPER_BACKBONE} {BACKBONE_COLUMN.match(column).group(2)}"
+    elif cell not in paper and table == "CIAN 5" and OWN_ROW.match(row):
+        cell = table, "CIAN (res101), L.", column
+    return paper[cell][1] if cell in paper else None
+
+
+def one_a_seed(candidates, warnings):
+    """(measurements, one a seed, ascending; those whose seed has several numbers) of one cell; warnings are appended."""
+    by_seed, kept, rivals = {}, [], []
+    for found in candidates:
+        by_seed.setdefault(found.seeds, []).append(found)
+    for seeds, found in sorted(by_seed.items()):
+        name = f"{found[0].row}, {found[0].column}, {seed_text(seeds)}"
+        if len({(one.value, one.run) for one in found}) == 1:
+            kept.append(found[0])
+            if len(found) > 1:
+                warnings.append(f"{name}: {len(found)} files with the same number of run {found[0].run}; counted once.")
+        else:
+            rivals.extend(found)
+            listed = "; ".join(f"{one.value:g} {one.unit} of {one.run}" for one in found)
+            warnings.append(f"{name}: several numbers ({listed}); this seed is left out of the mean.")
+    return tuple(kept), rivals
+
+
+def check_settings(name, measurements, warnings):
+    """Warn where numbers that belong together were measured with different networks, lists or schedules."""
+    for key in SHARED_SETTINGS:
+        values = sorted({str(found.settings.get(key)) for found in measurements})
+        if len(values) > 1:
+            warnings.append(f"{name}: measured with different settings, {key} {' and '.join(values)}.")
+
+
+def check_backbones(results):
+    """Warn where a cell's names, or on the paper's data its tables, tell another ResNet than the settings do."""
+    default = "resnet101" if results.table in DEFAULT_BACKBONE and results.comparable else None
+    found = set()
+    for (row, column), sample in results.cells.items():
+        named = NAMED_BACKBONE.search(f"{row} {column}")
+        wanted = f"resnet{named.group(1)}" if named else default
+        used = {m.settings["backbone"] for m in sample.measurements if "backbone" in m.settings}
+        found.update((wanted, backbone) for backbone in used if wanted and backbone != wanted)
+    for wanted, backbone in sorted(found):
+        results.warnings.append(f"Cells that the paper measured with {wanted} were measured with {backbone}.")
+
+
+def seed_text(seeds):
+    """`seed 0`, `seeds 0, 1`, or `no seed`."""
+    return "no seed" if not seeds else f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
