@@ -94,6 +94,15 @@ def test_statistics_go_on_where_they_stopped(made, tmp_path):
         draw(made, tmp_path, "--statistics", "3", "--merge", "avg")
 
 
+def test_the_preset_names_the_backbone(made, tmp_path):
+    dataset, checkpoint = made
+    words = ["--checkpoint", checkpoint, "--data", dataset.root, "--devices", "cpu", "--statistics", "1"]
+    tool("draw", "affinity", *words, "--preset", "scenes", "--output", tmp_path / "a")
+    assert read_json(tmp_path / "a" / "affinity.json")["made_of"]["backbone"] == "resnet10"
+    with pytest.raises(ValueError, match="cian.params: does not fit the network"):
+        tool("draw", "affinity", *words, "--output", tmp_path / "b")  # a ResNet-101 is expected
+
+
 def test_given_pairs_and_missing_truth(made, tmp_path, capsys):
     dataset, checkpoint = made
     ids = dataset.read_ids("val")

@@ -22,8 +22,8 @@ from cian import affinity_summary, improvement
 from cian.affinity_figure import ACTIVATIONS, draw_pair
 from cian.affinity_maps import measure_pair, without_nan
 from cian.affinity_summary import percent
-from cian.cli import chosen_devices, claim_output, run_tool
-from cian.config import yes_or_no
+from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
+from cian.config import Segmentation, yes_or_no
 from cian.data.groups import GROUPINGS
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
@@ -44,7 +44,8 @@ def parse_args(argv):
     affinity = verbs.add_parser("affinity", help="Figure 3: what pixels look at in a reference, drawn and measured")
     affinity.set_defaults(run=draw_affinity)
     affinity.add_argument("--checkpoint", required=True, help="parameters of a CIAN network (.params)")
-    affinity.add_argument("--backbone", default="resnet101", help="backbone of the checkpoint (default: resnet101)")
+    add_preset(affinity)
+    add_backbone(affinity, Segmentation)
     affinity.add_argument("--similarity", default="dot", choices=SIMILARITIES, help="of the network (default: dot)")
     affinity.add_argument("--merge", default="max", choices=MERGES, help="of messages, as in training (default: max)")
     affinity.add_argument(
@@ -173,6 +174,7 @@ def draw_affinity(args):
     chosen_classes(args, dataset)
     pairs, tags = chosen_pairs(args, dataset)
     device = chosen_devices(args.devices)[0]
+    args.backbone = chosen_backbone(args, Segmentation)
     net = load_network(args.checkpoint, args.backbone, args.similarity, device)
     if net.fc1.weight.shape[0] != len(dataset.classes):
         raise ValueError(f"{args.checkpoint}: {net.fc1.weight.shape[0]} classes, but {args.data} has {len(dataset.classes)}")
