@@ -85,6 +85,21 @@ def parse_args(argv=None):
     matching.add_argument("--results", type=Path, help="also write each time as a result JSON into this folder")
     matching.add_argument("--json", type=Path, help="also write the figures to this file")
     matching.set_defaults(run=run_matching, show=matching_table)
+    ways = commands.add_parser(
+        "export",
+        formatter_class=formatter,
+        description=run_export.__doc__,
+        help="Gluon, exported symbol and ONNX Runtime in turn on real images: time per image, deviation, equal labels",
+    )
+    ways.add_argument("--checkpoint", required=True, help="parameters of a network, or random for random weights")
+    ways.add_argument("--backbone", required=True, help="backbone of the checkpoint")
+    ways.add_argument("--method", default="cian", help="network of random weights: cian, largefov or cam")
+    ways.add_argument("--data", type=Path, required=True, help="data set root in VOC layout")
+    ways.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
+    ways.add_argument("--images", type=int, default=20, help="how many images, from the start of the list")
+    ways.add_argument("--size", type=side_lengths, default=(513, 513), help="of the input: 513, or HEIGHTxWIDTH")
+    ways.add_argument("--json", type=Path, help="also write the figures to this file")
+    ways.set_defaults(run=run_export, show=export_table)
     return parser.parse_args(argv)
 
 
@@ -277,13 +292,41 @@ def matching_table(costs):
     return cost_table(costs)
 
 
+def run_export(args):
+    """Compare and time the same network as Gluon block, as exported symbol in MXNet alone, and as ONNX, in turn."""
+    from cian.export_comparison import compare_export, fitted_image, random_network  # here, because it prepares MXNet
+    from cian.symbols import network_of_checkpoint
+
+    if any((side - 1) % 8 for side in args.size):
+        raise ValueError(f"size: {'x'.join(map(str, args.size))}, expected multiples of 8 plus 1, such as 513")
+    dataset = open_dataset(args.data)
+    ids = dataset.read_ids(args.list)[: args.images]
+    if args.checkpoint == "random":
+        method, told = args.method, "random weights"
+        net = random_network(method, args.backbone, len(dataset.classes) - (method == "cam"))
+    else:
+        net, method, _ = network_of_checkpoint(args.checkpoint, args.backbone)
+        told = args.checkpoint
+    images = [fitted_image(dataset.image_path(image_id), args.size) for image_id in ids]
+    with tqdm(total=len(ids), unit="image", desc="export") as bar:
+        result = compare_export(net, method, images, bar.update)
+    return {"network": f"{method} {args.backbone}, {told}", **result}
+
+
+def export_table(result):
+    """Markdown, see cian.export_comparison.comparison_table."""
+    from cian.export_comparison import comparison_table
+
+    return comparison_table(result)
+
+
 def main(argv=None):
     args = parse_args(argv)
     try:
         result = args.run(args)
         if args.json:
             write_json(args.json, result)
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f"benchmark: {error}")
     print(args.show(result))
 
