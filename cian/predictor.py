@@ -23,7 +23,7 @@ class Predictor:
     model: name of the export (without ending) or one of its two files. device: such as "cpu" or "gpu0".
     size: sides (height, width), or one number, that pictures are fitted into, each a multiple of 8 plus 1; larger pictures are
     reduced, smaller ones padded with black at the bottom and right, as published. An export of fixed size brings its own.
-    Memory depends on `size` and on the finished label map, not on how large a picture is when it is read.
+    Memory depends on `size` and on the finished label map; what reading a picture takes, cian.data.pictures says.
 
     May be shared between threads: a lock lets one batch at a time through the network; reading and enlarging run beside it.
     ValueError, FileNotFoundError: see cian.exported.load_export; also for exports that make no masks.

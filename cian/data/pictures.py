@@ -1,4 +1,8 @@
-"""Photographs of any kind made fit for a network: upright, RGB, and reduced while decoded so that memory stays bounded."""
+"""Photographs of any kind made fit for a network: upright, RGB, and reduced so that memory stays bounded.
+
+A JPEG is decoded at a fraction of its size. Any other file is decoded once, at most 4 bytes a pixel, and turned into RGB band
+by band; Pillow refuses files of more than 179 million pixels.
+"""
 
 import warnings
 from pathlib import Path
@@ -10,6 +14,7 @@ from cian.data.images import to_rgb
 
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION = 0x0112
+BAND = 4_000_000  # pixels that are turned into RGB at once
 
 
 def read_picture(source, sides):
@@ -57,13 +62,21 @@ def _fit(image, sides):
     height, width = _upright_size(image, image.size)
     scale = min(1.0, sides[0] / height, sides[1] / width)
     if scale < 1:
-        if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):  # the others cannot be resized smoothly
-            image = _keep_exif(Image.fromarray(to_rgb(image)), image)
-        fitted = max(1, round(width * scale)), max(1, round(height * scale))
-        if (height, width) != (image.size[1], image.size[0]):
-            fitted = fitted[::-1]
-        image = _keep_exif(image.resize(fitted, Image.BICUBIC, reducing_gap=2.0), image)
+        fitted = tuple(max(1, round(side * scale)) for side in image.size)  # (width, height) as stored, not yet turned
+        image = _keep_exif(_reduced(image, fitted), image)
     return to_rgb(ImageOps.exif_transpose(image))
+
+
+def _reduced(image, size):
+    """A picture of any mode in RGB at a smaller size (width, height): averaged to about twice that, then bicubic."""
+    factor = tuple(max(1, int(old / new / 2)) for old, new in zip(image.size, size))
+    rows = max(1, BAND // (image.width * factor[1])) * factor[1]
+    bands = []
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        bands.append(np.asarray(Image.fromarray(to_rgb(band)).reduce(factor)))
+    averaged = Image.fromarray(np.concatenate(bands))
+    return averaged.resize(size, Image.BICUBIC, box=(0, 0, image.width / factor[0], image.height / factor[1]))
 
 
 def _keep_exif(image, old):
