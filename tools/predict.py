@@ -20,6 +20,7 @@ from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.exported import export_files
 from cian.figures import write_png
+from cian.files import read_json, write_json
 from cian.inference import FITS, Segmenter, load_network, predict_all
 from cian.models.multi_scale import MultiScale
 from cian.predictor import Predictor, enlarge_label
@@ -75,6 +76,24 @@ def picture_predictor(args, settings, device):
     return Predictor.of_network(block, classes, device, settings.test_size)
 
 
+def digest(path):
+    """SHA-256 of a file's bytes, hex."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def finished_pictures(output, names):
+    """Digests {name: SHA-256} of the pictures whose masks are in the folder, and of those in `names` {name: path}.
+
+    ValueError where the folder holds the mask of another picture of that name.
+    """
+    record = output / "pictures.json"
+    done, wanted = read_json(record) if record.exists() else {}, {name: digest(path) for name, path in names.items()}
+    for name, path in names.items():
+        if done.get(name, wanted[name]) != wanted[name]:
+            raise ValueError(f"{path}: {output} holds the mask of another picture {name}; use another --output")
+    return done, wanted
+
+
 def predict_pictures(args, settings):
     """Write masks and overlays of image files; the CRF works on the reduced picture, its mask is enlarged."""
     for option in ("data", "submission", "filter_tags"):
@@ -85,16 +104,17 @@ def predict_pictures(args, settings):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such image file")
         if names.setdefault(path.stem, path) is not path:
-            raise ValueError(f"{path}: would be written as {path.stem}.png, as {names[path.stem]}; predict them one by one")
+            raise ValueError(f"{path}: would be written as {path.stem}.png, as {names[path.stem]}; use two --output folders")
     predictor = picture_predictor(args, settings, chosen_devices(args.devices)[0])
-    source = export_files(args.model)[1] if args.model else args.checkpoint
-    claim_output(
-        args.output,
-        "predict.json",
-        {"checkpoint": hashlib.sha256(Path(source).read_bytes()).hexdigest(), "settings": settings_record(settings)},
-    )
+    record = {"checkpoint": digest(args.checkpoint or export_files(args.model)[1]), "settings": settings_record(settings)}
+    if args.model:
+        record["symbol"] = digest(export_files(args.model)[0])
+    claim_output(args.output, "predict.json", record)
     output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
+    done, digests = finished_pictures(output, names)
     for name, path in tqdm(names.items(), desc="predicting pictures", unit="picture"):
+        if name in done:
+            continue
         prediction = predictor(path)
         write_label(output / "pred" / f"{name}.png", prediction.label)
         small = None
@@ -102,6 +122,8 @@ def predict_pictures(args, settings):
             small = dense_crf(prediction.picture, prediction.logits, iterations, settings.crf)
             write_label(output / "pred_crf" / f"{name}.png", enlarge_label(small, prediction.size))
         write_png(output / "overlay" / f"{name}.png", prediction.sheet(name, small))
+        done[name] = digests[name]
+        write_json(output / "pictures.json", done)
 
 
 def main(argv=None):
@@ -128,7 +150,7 @@ def main(argv=None):
         args.output,
         "predict.json",
         {
-            "checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(),
+            "checkpoint": digest(args.checkpoint),
             "fit": args.fit,
             "filter_tags": args.filter_tags,
             "settings": settings_record(settings),

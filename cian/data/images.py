@@ -64,7 +64,7 @@ def write_label(path, label):
             f"label for {path}: expected (H, W) values in 0..255, found shape {label.shape}"
             + (f", values {label.min()}..{label.max()}" if label.size else "")
         )
-    image = Image.fromarray(label.astype(np.uint8), mode="P")
+    image = Image.fromarray(label.astype(np.uint8, copy=False), mode="P")
     image.putpalette(palette().ravel().tolist())
     with replacing(path) as temporary:
         image.save(str(temporary), format="PNG")

@@ -1,0 +1,250 @@
+"""Bad input to exports and predictions: a clear error, nothing half-written, what was there before untouched."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from voc_trees import write_image
+
+import cian.export
+from cian.export import export
+from cian.files import put_in_place, writable_folder
+from cian.models.checkpoint import named_arrays, save_checkpoint
+from cian.runtime import mx
+from cian.symbols import about, build, exported_block
+
+ROOT = Path(__file__).resolve().parents[1]
+NOBODY = 65534
+
+
+def tool(name):
+    spec = importlib.util.spec_from_file_location(name, str(ROOT / "tools" / f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint of the scenes' network with three classes."""
+    mx.random.seed(0)
+    net = build("cian", "resnet10", 3)
+    net.initialize(mx.init.Xavier())
+    path = tmp_path_factory.mktemp("checkpoint") / "n.params"
+    save_checkpoint(path, named_arrays(net))
+    return path
+
+
+@pytest.fixture()
+def old(tmp_path):
+    """An export of another, smaller network under the name that the tests write to."""
+    net = build("largefov", "resnet10", 2)
+    mx.random.seed(1)
+    net.initialize(mx.init.Xavier())
+    block, outputs = exported_block(net, "largefov")
+    export(tmp_path / "x", block, outputs, about("largefov", "resnet10", "ab"), [np.ones((1, 3, 33, 33), np.float32)])
+    return tmp_path / "x"
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def run_export(checkpoint, output, *more):
+    words = ["--checkpoint", str(checkpoint), "--preset", "scenes", "--size", "33,33", "--output", str(output)]
+    tool("export").main(words + list(more))
+
+
+@contextmanager
+def readonly_folder():
+    """A folder with an old file that this process may not write to, also where the tests run as root."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "x-symbol.json").write_text("old")
+    folder.chmod(0o555)
+    mine = os.geteuid()
+    try:
+        if mine == 0:
+            os.seteuid(NOBODY)
+        yield folder
+    finally:
+        if mine == 0:
+            os.seteuid(mine)
+        folder.chmod(0o755)
+        shutil.rmtree(str(folder))
+
+
+def test_unwritable_folder(checkpoint, tmp_path):
+    arrays = tmp_path / "n.params"
+    with readonly_folder() as folder:
+        for output in (folder, folder / "below" / "further"):
+            with pytest.raises(PermissionError, match=f"output: folder {folder} is not writable"):
+                writable_folder(output)
+        with pytest.raises(PermissionError):
+            (folder / "file").write_text("this process may not write here at all")
+        net = build("cian", "resnet10", 3)
+        net.initialize()
+        block, outputs = exported_block(net, "cian")
+        with pytest.raises(PermissionError, match=f"output: folder {folder} is not writable"):
+            export(folder / "x", block, outputs, None, [np.ones((1, 3, 33, 33), np.float32)], overwrite=True)
+        assert contents(folder) == {"x-symbol.json": b"old"}
+    assert not arrays.exists()
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda data: data[: len(data) // 2], r"bad\.params: not a complete \.params file"),
+        (lambda data: data[:5], r"bad\.params: not a \.params file \(shorter than 8 bytes\)"),
+        (lambda data: b"PK\x03\x04 another kind of file altogether", r"bad\.params: not a complete \.params file"),
+    ],
+    ids=["truncated", "cut", "foreign"],
+)
+def test_bad_checkpoint_leaves_the_old_export(spoil, message, checkpoint, old, tmp_path):
+    bad = tmp_path / "bad.params"
+    bad.write_bytes(spoil(checkpoint.read_bytes()))
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        run_export(bad, old, "--overwrite")
+    with pytest.raises(ValueError, match=message):
+        tool("export").main(["--from-published", str(bad), "--output", str(old), "--overwrite"])
+    assert contents(tmp_path) == before
+
+
+def test_checkpoint_of_another_network_leaves_the_old_export(checkpoint, old, tmp_path):
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r"n\.params: does not fit the network: missing conv0_bias"):
+        run_export(checkpoint, old, "--overwrite", "--backbone", "squeezenet1.1")
+    with pytest.raises(ValueError, match="classes: 2 names, the checkpoint has 3 classes"):
+        run_export(checkpoint, old, "--overwrite", "--classes", "background,cat")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("refused by onnx's checker"), KeyboardInterrupt()], ids=["onnx", "interrupted"])
+def test_failing_further_file_leaves_the_old_export(error, old, tmp_path):
+    """What --onnx writes comes after the verified symbol and parameters."""
+    net = build("cian", "resnet10", 3)
+    net.initialize()
+    block, outputs = exported_block(net, "cian")
+    before, images = contents(tmp_path), [np.ones((1, 3, 33, 33), np.float32)]
+
+    def fail(name):
+        Path(f"{name}.onnx").write_bytes(b"half a model")
+        raise error
+
+    with pytest.raises(type(error)):
+        export(old, block, outputs, None, images, overwrite=True, extra=fail)
+    assert contents(tmp_path) == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_onnx_file_of_a_replaced_export_does_not_stay(checkpoint, old, tmp_path):
+    model = tmp_path / "x.onnx"
+    model.write_bytes(b"model of the old network")
+    with pytest.raises(FileExistsError, match=r"x-symbol\.json: exists with other contents"):
+        run_export(checkpoint, old)
+    assert model.read_bytes() == b"model of the old network"
+    run_export(checkpoint, old, "--overwrite")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x-0000.params", "x-symbol.json"]
+    model.write_bytes(b"model of the same network")
+    run_export(checkpoint, old)  # the same export again: its ONNX file is right
+    assert model.exists()
+    for ending in ("-symbol.json", "-0000.params"):
+        (tmp_path / f"x{ending}").unlink()
+    with pytest.raises(FileExistsError, match=r"x\.onnx: exists with other contents"):
+        run_export(checkpoint, old)
+    assert contents(tmp_path) == {"x.onnx": b"model of the same network"}
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_files_come_back_when_interrupted(moment, tmp_path, monkeypatch):
+    """Two files are renamed and one is removed; an interruption before or after any of the three takes all back."""
+    for name in ("a", "old"):
+        (tmp_path / name).write_text(f"before {name}")
+    (tmp_path / "new").mkdir()
+    made = [tmp_path / "new" / name for name in "ab"]
+    for path in made:
+        path.write_text(f"after {path.name}")
+    passed = []
+
+    def interrupted(function):
+        def step(*arguments):
+            for before in (True, False):
+                if not before:
+                    function(*arguments)
+                passed.append(before)
+                if len(passed) == moment + 1:
+                    raise KeyboardInterrupt
+
+        return step
+
+    monkeypatch.setattr(os, "replace", interrupted(os.replace))
+    monkeypatch.setattr(Path, "unlink", interrupted(Path.unlink))
+    with pytest.raises(KeyboardInterrupt):
+        put_in_place(made, [tmp_path / "a", tmp_path / "b"], [tmp_path / "old"])
+    monkeypatch.undo()
+    assert contents(tmp_path).keys() - {"new/a", "new/b", "new/a.old", "new/old.old"} == {"a", "old"}
+    assert (tmp_path / "a").read_text() == "before a" and (tmp_path / "old").read_text() == "before old"
+
+
+def test_predicting_with_a_broken_export_writes_nothing(old, tmp_path):
+    write_image(tmp_path / "a.png", 20, 30)
+    params = tmp_path / "x-0000.params"
+    whole = params.read_bytes()
+    words = [str(tmp_path / "a.png"), "--model", str(old), "--output", str(tmp_path / "out"), "--test-size", "33"]
+    for broken, message in (
+        (whole[: len(whole) // 2], r"x-0000\.params: not a complete \.params file"),
+        (b"GIF89a is no parameter file", r"x-0000\.params: not a complete \.params file"),
+    ):
+        params.write_bytes(broken)
+        with pytest.raises(ValueError, match=message):
+            tool("predict").main(words)
+    net = build("cian", "resnet10", 2)
+    net.initialize()
+    mx.nd.save(str(params), named_arrays(net))  # with an affinity block, which the symbol does not have
+    with pytest.raises(ValueError, match=r"x-0000\.params: does not fit .*x-symbol\.json: unexpected bn_out_beta"):
+        tool("predict").main(words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_one_name_do_not_replace_each_other(checkpoint, tmp_path):
+    words = ["--checkpoint", str(checkpoint), "--preset", "scenes", "--test-size", "33", "--crf-iterations", "0", "--flip",
+             "no", "--scales", "1", "--output", str(tmp_path / "out")]  # fmt: skip
+    for seed, folder in enumerate(("one", "two")):
+        write_image(tmp_path / folder / "a.png", 20, 30, seed)
+    tool("predict").main([str(tmp_path / "one" / "a.png")] + words)
+    (tmp_path / "out" / "overlay" / "a.png").write_bytes(b"kept")
+    before = contents(tmp_path / "out")
+    tool("predict").main([str(tmp_path / "one" / "a.png")] + words)  # finished already
+    with pytest.raises(ValueError, match=r"two/a\.png: .*out holds the mask of another picture a; use another --output"):
+        tool("predict").main([str(tmp_path / "two" / "a.png")] + words)
+    with pytest.raises(ValueError, match=r"two/a\.png: would be written as a\.png, as .*one/a\.png"):
+        tool("predict").main([str(tmp_path / name / "a.png") for name in ("one", "two")] + words)
+    assert contents(tmp_path / "out") == before
+    Image.new("L", (5, 4)).save(str(tmp_path / "b.png"))
+    tool("predict").main([str(tmp_path / "one" / "a.png"), str(tmp_path / "b.png")] + words)
+    assert set(contents(tmp_path / "out")) - set(before) == {"pred/b.png", "overlay/b.png"}
+
+
+def test_verification_covers_module_and_symbolblock(old, tmp_path, monkeypatch):
+    """A difference that only one of the two ways of loading shows is found."""
+    net = build("cian", "resnet10", 3)
+    net.initialize()
+    block, outputs = exported_block(net, "cian")
+    before, images = contents(tmp_path), [np.ones((1, 3, 33, 33), np.float32)]
+    for way, name in (("SymbolBlock", "symbol_block"), ("Module", "run_module")):
+        honest = getattr(cian.export, name)
+        changed = {
+            "symbol_block": lambda *files, honest=honest: lambda x: honest(*files)(x) * 1.001,
+            "run_module": lambda *given, honest=honest: [y * 1.001 for y in honest(*given)],
+        }
+        monkeypatch.setattr(cian.export, name, changed[name])
+        monkeypatch.setattr(cian.export, "TOLERANCE", 1e-12)
+        with pytest.raises(RuntimeError, match=f"loaded by {way} it differs from the network"):
+            export(old, block, outputs, None, images, overwrite=True)
+        monkeypatch.undo()
+    assert contents(tmp_path) == before
