@@ -85,11 +85,12 @@ def chosen_backbone(args, settings_class):
     return args.backbone or settings_class.preset(args.preset).backbone
 
 
-def add_training_options(parser, settings_class):
-    """Add what every training takes: data, output, devices, resuming, and the settings."""
+def add_training_options(parser, settings_class, with_tags=True):
+    """Add what every training takes: data, output, devices, resuming, and the settings; with_tags False: no image tags."""
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
-    parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+    if with_tags:
+        parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
     parser.add_argument("--init", required=True, help="starting weights: a .params file, gluoncv:NAME, or random")
     parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
     parser.add_argument("--output", required=True, help="run folder")

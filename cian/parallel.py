@@ -1,6 +1,9 @@
 """Work on many files in processes: results in order, errors passed on, progress reported."""
+from collections import deque
+
 import cv2
 import joblib
+from loky import ProcessPoolExecutor
 
 
 def processors():
@@ -37,3 +40,28 @@ def _report(results, progress):
 def _without_threads(function, item):
     cv2.setNumThreads(0)  # one thread a process: the processes share the processors among them
     return function(item)
+
+
+def stream_parallel(function, tasks, workers=None, ahead=4):
+    """Yield function(*task) for each of `tasks`, in order, from an iterator that may be slow or large.
+
+    At most `ahead` tasks for each of the `workers` processes (None = all processors) are taken in advance. Other arguments and
+    errors as of `map_parallel`.
+    """
+    workers = processors() if workers is None else workers
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, found {workers}")
+    if workers == 1:
+        for task in tasks:
+            yield function(*task)
+        return
+    pool, waiting = ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)), deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(function, *task))
+            if len(waiting) >= ahead * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
