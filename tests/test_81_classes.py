@@ -2,12 +2,16 @@
 
 import csv
 
+import cv2
 import numpy as np
 import pytest
 from coco_files import INDICES, NAMES, write_coco
 from test_main_job import tool
 
+from cian.crf import dense_crf
 from cian.data.images import read_image, read_label, write_label
+from cian.data.scene_objects import KINDS
+from cian.data.scenes import draw_scene
 from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.files import read_json, write_text
 from cian.metrics import Scores
@@ -154,3 +158,15 @@ def test_exports_bring_their_81_names(job, tmp_path):
     assert label.shape == picture.shape[:2] and label.max() <= 80
     with pytest.raises(ValueError, match="classes: 21 names, the checkpoint has 81 classes"):
         tool("export", *checkpoint, "--output", tmp_path / "voc", "--classes", ",".join(VOC_CLASSES))
+
+
+def test_the_pruned_crf_is_near_exact_with_81_classes():
+    scene = draw_scene("train_00010", 120)
+    logits = np.random.RandomState(0).normal(0, 0.7, (81,) + scene.label.shape).astype(np.float32)
+    for number, kind in enumerate(KINDS, 1):
+        logits[INDICES[kind]] += 3 * cv2.blur((scene.label == number).astype(np.float32), (9, 9))
+    logits[0] += 2.5 * cv2.blur((scene.label == 0).astype(np.float32), (9, 9))
+    exact = dense_crf(scene.image, logits, 5)
+    shown = {0, *(INDICES[kind] for kind, _ in scene.objects)}
+    assert set(np.unique(exact)) == shown and len(shown) > 2
+    assert (dense_crf(scene.image, logits, 5, "pruned") == exact).mean() > 0.9995
