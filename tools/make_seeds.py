@@ -45,7 +45,7 @@ def parse_args(argv):
     )
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
-    parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+    parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     parser.add_argument("--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method")
     parser.add_argument("--output", required=True, help="folder of the maps and seeds")
     parser.add_argument("--cams-only", action="store_true", help="stop after the class activation maps: no saliency, no seeds")
