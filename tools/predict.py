@@ -49,7 +49,7 @@ def parse_args(argv):
         "--filter-tags", action="store_true", help="only the image's own classes and background may be predicted"
     )
     parser.add_argument(
-        "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: XML)"
+        "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)"
     )
     parser.add_argument(
         "--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)"
