@@ -34,7 +34,7 @@ def parse_args(argv=None):
                          "Verify all images, masks and tags of a list; exit status 1 if there is a fault.")
     check.add_argument("--data", type=Path, required=True, help="data set in VOC layout")
     check.add_argument("--list", required=True, help="name of a list in ImageSets/Segmentation, or a text file of ids")
-    check.add_argument("--tags", type=Path, help="cls_labels.npy or .csv; the data set's own if not given: annotation XML, or tags.csv")
+    check.add_argument("--tags", type=Path, help="cls_labels.npy or .csv; the data set's own if not given")
     check.add_argument("--masks", help="another folder of ID.png, or 'none'; the data set's masks if not given")
     check.add_argument("--notes", type=int, default=NOTES_SHOWN, help="how many notes to print; they are no faults")
     check.add_argument("--workers", type=int, help="processes; all processors if not given")
