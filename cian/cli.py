@@ -90,7 +90,7 @@ def add_training_options(parser, settings_class, with_tags=True):
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
     if with_tags:
-        parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+        parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     parser.add_argument("--init", required=True, help="starting weights: a .params file, gluoncv:NAME, or random")
     parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
     parser.add_argument("--output", required=True, help="run folder")
