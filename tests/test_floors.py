@@ -10,13 +10,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Floors of the package; a module in a folder stands on the folder's floor. Tools are floor 4.
 FLOORS = (
     ("cian", "config", "cuda", "denormals", "files", "irn_config", "runtime"),
-    ("data", "affinity_figure", "affinity_maps", "affinity_summary", "improvement",
+    ("data", "affinity_figure", "affinity_maps", "affinity_summary", "improvement", "mask_quality", "matching_figure",
      "activation_files", "barrier", "cam_labels", "crf", "figures", "metrics", "parallel", "paths",
      "refinement_figure", "report", "results", "runs",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "boundary_loss", "losses"),
     ("activation", "boundary", "classifiers", "cli", "complexity", "engine", "export", "export_comparison", "exported",
-     "inference", "matching_cost", "objectives", "onnx_export", "predictor", "random_walk", "refinement", "symbols"),
+     "inference", "matching_cost", "matching_maps", "objectives", "onnx_export", "predictor", "random_walk", "refinement",
+     "symbols"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings

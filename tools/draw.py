@@ -1,4 +1,4 @@
-"""Figures 3 and 4 of the CIAN paper, and the numbers behind them.
+"""Figures 3 and 4 of the CIAN paper, Figures 3 to 5 of COMNet's, and the numbers behind them.
 
 `draw.py affinity` (Figure 3) takes pairs of images with a common class, and draws what a pixel of one looks at in the other:
 query pixel, its affinity over the reference, activation of the raw representation, of the cross-affinity residual and of the
@@ -8,6 +8,10 @@ and OUTPUT/pairs/ID_ID.json, from which an interrupted command goes on. --statis
 
 `draw.py improvements` (Figure 4) compares the masks of two runs: image, truth, baseline and ours, for the images that improve
 most, random ones, and those that lose most: OUTPUT/fig4_{improved,random,worst}.png and OUTPUT/improvements.csv.
+
+`draw.py matching` (COMNet's Figures 3 to 5) shows for groups of images, random ones and those whose masks fail most, truth,
+co-occurrence mask M, the points that a point of an object and one of the background are matched with, and the class activation:
+OUTPUT/matching_{random,worst}.png; and how well M > 0 finds the common class in each group: OUTPUT/masks.csv.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from cian import affinity_summary, improvement
 from cian.affinity_figure import ACTIVATIONS, draw_pair
 from cian.affinity_maps import measure_pair, without_nan
 from cian.affinity_summary import percent
+from cian.classifiers import load_classifier
 from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
 from cian.config import Segmentation, yes_or_no
 from cian.data.groups import GROUPINGS
@@ -31,6 +36,9 @@ from cian.figures import write_png
 from cian.files import read_json, write_json, write_text
 from cian.improvement import compare_folders
 from cian.inference import load_network
+from cian.mask_quality import common_classes, describe_masks, masks_csv, score_masks, title_of
+from cian.matching_figure import draw_groups
+from cian.matching_maps import observe_group
 from cian.models.affinity import MERGES, SIMILARITIES
 from cian.models.probe import AffinityProbe, observe
 from cian.runs import git_commit
@@ -71,7 +79,16 @@ def parse_args(argv):
     improvements.add_argument("--ours", required=True, help="folder with ID.png of the other run")
     improvements.add_argument("--images", type=positive, default=8, help="images a sheet (default: 8)")
     improvements.add_argument("--workers", type=positive, default=None, help="processes (default: all processors)")
-    for verb in (affinity, improvements):
+    matching = verbs.add_parser("matching", help="COMNet's Figures 3 to 5: masks of groups of images, and matched points")
+    matching.set_defaults(run=draw_matching)
+    matching.add_argument("--checkpoint", required=True, help="parameters of COMNet, in its run folder")
+    matching.add_argument("--group-size", type=positive, default=2, help="images in a group (default: 2)")
+    matching.add_argument("--groups", type=positive, default=50, help="random groups to measure (default: 50)")
+    matching.add_argument("--images", type=positive, default=4, help="groups on a sheet (default: 4)")
+    matching.add_argument("--side", type=positive, default=321, help="of the squares that are matched, pixels (default: 321)")
+    matching.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+    matching.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    for verb in (affinity, improvements, matching):
         verb.add_argument("--data", required=True, help="data set in VOC layout")
         verb.add_argument("--list", default="val", help="list of ids (default: val)")
         verb.add_argument("--classes", type=names_of, default=None, help="names that count, comma-separated (default: all)")
@@ -229,6 +246,40 @@ def draw_improvements(args):
     means = [percent(one.mean_iou(args.classes)) for one in improvement.total_scores(compared, dataset.classes)]
     better, worse = (sum(sign * one.difference > 0 for one in compared.values()) for sign in (1, -1))
     print(f"{len(ids)} images: {better} better, {worse} worse; mIoU of all their pixels: {means[0]} -> {means[1]}")
+
+
+def draw_matching(args):
+    """Draw and measure what COMNet matches in groups of images with a common class."""
+    dataset = open_dataset(args.data)
+    chosen, ids, device = chosen_classes(args, dataset), dataset.read_ids(args.list), chosen_devices(args.devices)[0]
+    tags = dataset.read_tags(ids, args.tags)
+    net = load_classifier(args.checkpoint, "comnet", None, len(dataset.classes) - 1, device)
+    order = list(ids)
+    np.random.default_rng(args.seed).shuffle(order)
+    groups = list(islice(GROUPINGS["common"](order, tags, args.group_size), args.groups))
+    observed = {}
+    for group in tqdm(groups, desc="matching groups", unit="group"):
+        class_ids = [i for i in common_classes(tuple(tags[name] for name in group)) if chosen is None or i in chosen]
+        if class_ids:
+            images, labels = zip(*((read_image(dataset.image_path(n)), read_label(dataset.mask_path(n))) for n in group))
+            matched = observe_group(net, images, class_ids, args.side, device)
+            score = None if net.inter is None else score_masks([one.mask for one in matched], labels, class_ids)
+            observed[group] = (images, labels, matched, class_ids), score
+    if not observed:
+        raise ValueError(f"--list {args.list}: no group of {args.group_size} images with a common class among --classes")
+    sheets = {"random": list(observed)[: args.images]}
+    if net.inter is not None:
+        sheets["worst"] = sorted(observed, key=lambda group: observed[group][1].positive)[: args.images]
+        write_text(
+            Path(args.output) / "masks.csv",
+            masks_csv({g: (seen[3], score) for g, (seen, score) in observed.items()}, dataset.classes),
+        )
+        print(describe_masks([score for _, score in observed.values()]))
+    for name, shown in sheets.items():
+        titles = [title_of(group, observed[group][0][3], observed[group][1], dataset.classes) for group in shown]
+        path = Path(args.output) / f"matching_{name}.png"
+        write_png(path, draw_groups([observed[group][0] for group in shown], titles, dataset.classes))
+        print(path)
 
 
 def main(argv=None):

@@ -69,17 +69,30 @@ class COMNet(mx.gluon.HybridBlock):
             raise ValueError("matching: this network has no inter-matching, hence no masks")
         return self._mask(mx.nd, self._features(mx.nd, x.expand_dims(0))).reshape((-3, -3, 0))
 
+    def matched_points(self, x):
+        """Indices (G, h w, k) of the points that each point is matched with in its image, images (G, 3, H, W) of one group,
+        and the size (h, w) of the features; ValueError without intra-matching.
+        """
+        if self.intra is None:
+            raise ValueError("matching: this network has no intra-matching, hence no matched points")
+        features = self._enhanced(mx.nd, x.expand_dims(0))
+        return self.intra.nearest(mx.nd, features), features.shape[2:]
+
     def hybrid_forward(self, F, x):
         scores = F.mean(self._maps(F, x), axis=(2, 3))  # (P G, classes)
         return F.reshape_like(scores, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)  # (P, G, classes)
 
     def _maps(self, F, x):
         """Images (P, G, 3, H, W) -> score maps (P G, classes, h, w)."""
+        features = self._enhanced(F, x)
+        return self.classifier(features if self.intra is None else self.intra(features))
+
+    def _enhanced(self, F, x):
+        """Images (P, G, 3, H, W) -> features behind inter-matching (P G, C, h, w)."""
         features = self._features(F, x)
         if self.inter is not None:
             features = enhance(F, features, self._mask(F, features), self._alpha)
-        features = F.reshape(features, (-3, -2))  # (P, G, C, h, w) -> (P G, C, h, w)
-        return self.classifier(features if self.intra is None else self.intra(features))
+        return F.reshape(features, (-3, -2))  # (P, G, C, h, w) -> (P G, C, h, w)
 
     def _features(self, F, x):
         features = self.backbone(F.reshape(x, (-3, -2)))  # (P, G, 3, H, W) -> (P G, 3, H, W) -> (P G, C, h, w)

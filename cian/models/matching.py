@@ -130,7 +130,10 @@ class IntraMatching(mx.gluon.HybridBlock):
         self._k, self._distance, self._residual = k, distance, residual
         self.mlp = conv("conv_match", channels, channels, 1, weight_init=mx.init.Zero() if residual else None)
 
+    def nearest(self, F, x):
+        """Indices (N, h w, k) of the points that each point of features (N, C, h, w) is matched with."""
+        return nearest_points(F, F.reshape(x, (0, 0, -1)), self._k, self._distance)  # (N, C, h, w) -> (N, C, h w)
+
     def hybrid_forward(self, F, x):
-        nearest = nearest_points(F, F.reshape(x, (0, 0, -1)), self._k, self._distance)  # (N, C, h, w) -> (N, C, h w)
-        matched = F.reshape_like(largest_of(F, F.reshape(self.mlp(x), (0, 0, -1)), nearest, self._k), x)
+        matched = F.reshape_like(largest_of(F, F.reshape(self.mlp(x), (0, 0, -1)), self.nearest(F, x), self._k), x)
         return x + matched if self._residual else matched
