@@ -66,11 +66,15 @@ def draw_group(images, labels, matched, class_ids):
 
 
 def draw_groups(groups, titles, classes):
-    """One contact sheet of groups, each the arguments of draw_group; a title for each group, classes: all names."""
+    """One contact sheet of groups, each the arguments of draw_group; a title for each group, classes: all names.
+
+    A column that no image has, such as the masks without inter-matching, is left out.
+    """
     rows, row_titles = [], []
     for group, title in zip(groups, titles):
         drawn = draw_group(*group)
         rows += drawn
         row_titles += [title] + [""] * (len(drawn) - 1)
     legend = legend_of([label for group in groups for label in group[1]], classes)
-    return sheet(rows, COLUMNS, row_titles, legend)
+    filled = [column for column in range(len(COLUMNS)) if any(row[column] is not None for row in rows)]
+    return sheet([[row[c] for c in filled] for row in rows], [COLUMNS[c] for c in filled], row_titles, legend)
