@@ -1,18 +1,25 @@
-"""The stages behind CIAN's tables over one data set, as commands of the tools; equal settings give the same folder.
+"""What the table scripts share: their options, stages over one data set named by content, and running them.
 
-A stage's name has the hash of its settings, of its data (fingerprint) and of the names of the stages it needs.
+A stage's name has the hash of its settings, of its data (fingerprint) and of the names of the stages it needs, so equal
+settings give the same folder, whichever table needs it.
 """
 
 import hashlib
 import re
+import shlex
 import sys
+import time
 from pathlib import Path
 
-from cian.config import Classifier, Inference, Seeding, Segmentation
+from tqdm import tqdm
+
+from cian.config import PRESETS
+from cian.data import scenes
 from cian.data.voc import open_dataset
-from cian.results import run_name
-from cian.runs import settings_record
-from cian.stages import Stage
+from cian.parallel import processors
+from cian.results import Measurement, run_name, write_result
+from cian.runtime import count_gpus
+from cian.stages import Runner, Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 ANIMALS = ("background", "cat", "cow", "dog", "horse", "person", "sheep")  # the classes with weight in that data set
@@ -44,23 +51,54 @@ def digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else str(path)
 
 
-class Plan:
-    """The stages over one data set: each method gives a Stage, and what it needs."""
+def add_options(parser, seeds, backbones):
+    """Add the options of every table script. seeds: the default; backbones: help text of --backbones."""
+    parser.add_argument("--preset", choices=PRESETS, default=None, help="default: voc12 with --data, scenes without")
+    parser.add_argument("--data", default=None, help="data set in VOC layout (default: generated scenes)")
+    parser.add_argument("--init", default=None, help="ImageNet weights, or BACKBONE=WEIGHTS,... (default: gluoncv's)")
+    parser.add_argument("--cam-init", default=None, help="the same for the classifier (default: --init, or gluoncv's)")
+    parser.add_argument("--backbones", default=None, help=backbones)
+    parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
+    parser.add_argument("--seeds", default=seeds, help=f"seeds of the trainings (default: {seeds})")
+    parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
+    parser.add_argument("--val-list", default="val", help="list of ids that are scored (default: val)")
+    parser.add_argument("--jobs", type=int, default=None, help="stages at a time, which share the processors; with "
+                        "more than one their output goes to RUNS/NAME/stage.log (default: 2 on a CPU, else 1)")  # fmt: skip
+    parser.add_argument("--runs", default=str(ROOT / "runs"), help="folder of all runs (default: runs)")
+    parser.add_argument("--results", default=None, help="folder of the numbers (default: experiments/results/PRESET)")
+    parser.add_argument("--dry-run", action="store_true", help="only print the stages and their commands")
+
+
+def complete(parser, args):
+    """Check the options and fill in what depends on others; generates the scenes where no data set is given."""
+    args.preset = args.preset or ("voc12" if args.data else "scenes")
+    if args.data is None and args.preset != "scenes":
+        parser.error(f"--preset {args.preset} needs --data, a data set in VOC layout")
+    if not re.match(r"^\d+( \d+)*$", args.seeds):
+        parser.error(f"--seeds: {args.seeds!r}, expected whole numbers with a space between, such as '0 1 2'")
+    if args.jobs is None:
+        args.jobs = 2 if processors() > 1 and not count_gpus() and not (args.devices or "").startswith("gpu") else 1
+    if args.jobs < 1:
+        parser.error(f"--jobs: {args.jobs}, expected at least 1")
+    args.seeds = tuple(dict.fromkeys(int(word) for word in args.seeds.split()))
+    args.results = args.results or str(ROOT / "experiments" / "results" / args.preset)
+    return args
+
+
+class DataStages:
+    """Stages over one data set; what the plans of both papers are made of."""
 
     def __init__(self, args):
         self.args, self.runs = args, Path(args.runs).resolve()
         self.data = Path(args.data).resolve() if args.data else self.runs / "data" / "scenes"
+        if args.data is None:
+            scenes.generate(self.data)
         self.dataset = open_dataset(self.data)
         ids = {name: self.dataset.read_ids(name) for name in (args.list, args.val_list)}
         self.fingerprint = {
             "train": self.dataset.fingerprint(ids[args.list]),
             "val": self.dataset.fingerprint(ids[args.val_list]),
         }
-        default = "resnet101,resnet50" if args.preset == "voc12" else Segmentation.preset(args.preset).backbone
-        self.backbones = (args.backbones or default).split(",")
-        unknown = [name for name in self.backbones if name not in LABELS]
-        if unknown:
-            raise ValueError(f"--backbones: {unknown[0]!r}, expected some of {', '.join(LABELS)}")
         self.options = ("--preset", args.preset, "--data", self.data)
         self.devices = ("--devices", args.devices) if args.devices else ()
         self.classes = ("--classes", ",".join(ANIMALS)) if args.preset == "animals" else ()
@@ -78,86 +116,17 @@ class Plan:
         found = given.get(backbone, given.get(None))
         return str(Path(found).resolve()) if found and Path(found).is_file() else found
 
-    def classifier(self):
-        """The classifier from tags."""
-        settings = Classifier.preset(self.args.preset)
-        backbone = settings.backbone
-        init = self.weights(self.args.cam_init, backbone) or self.weights(self.args.init, backbone)
-        init = init or ("random" if self.args.preset == "scenes" else f"gluoncv:{backbone}")
-        lists = ("--list", self.args.list, "--val-list", self.args.val_list)
-        return self.stage(
-            "cam", backbone, "", {"settings": settings_record(settings), "init": digest(init)},
-            lambda folder: [tool("train_cam", *self.options, "--backbone", backbone, *lists, "--init", init, "--output", folder,
-                                 "--resume", *self.devices)],
-        )  # fmt: skip
+    def scored(self, *words):
+        """The command that compares masks or maps with the truth."""
+        return tool("evaluate", *words, "--ground-truth", self.dataset.mask_folder, *self.classes)
 
-    def seeds(self, ratio="0"):
-        """Seeds of the training list; those with some ground truth take the maps of those without."""
-        settings, classifier = Seeding.preset(self.args.preset), self.classifier()
-        backbone = Classifier.preset(self.args.preset).backbone
-        common = (*self.options, "--list", self.args.list, *self.devices)
-        if ratio == "0":
-            weights = checkpoint(classifier, "cam", Classifier, self.args.preset, backbone)
-            needs, made_from = [classifier], ("--backbone", backbone, "--checkpoint", weights)
-        else:
-            needs = [self.seeds()]
-            made_from = ("--maps", needs[0].folder, "--substitute", ratio)
-        return self.stage(
-            "seeds", backbone, suffix(f"truth-{ratio}", ratio != "0"), {"settings": settings_record(settings), "ratio": ratio},
-            lambda folder: [tool("make_seeds", *common, *made_from, "--output", folder)],
-            needs,
-        )  # fmt: skip
-
-    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False):
-        """Training of one row with one seed, and its scored masks of the validation list, before and after the CRF."""
-        changes = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed)
-        if second_round:
-            labels = self.labels(backbone, seed, losses, grouping, ratio)
-            init = checkpoint(labels.needs[0], "cian", Segmentation, self.args.preset, backbone)
-            identity, needs, given = labels.name, [labels], ("--round", "2", "--seeds", labels.folder / "pred_crf")
-            changes["round"] = 2
-        else:
-            seeds = self.seeds(ratio)
-            init, identity, needs = self.start(backbone)
-            given, needs = ("--seeds", seeds.folder / "seeds"), [seeds] + needs
-        settings, inference = Segmentation.preset(self.args.preset, **changes), Inference.preset(self.args.preset)
-        words = [part for name in ("backbone", "losses", "grouping", "seed") for part in (f"--{name}", changes[name])]
-        variant = losses + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
-        variant += suffix("+rt", second_round) + f"-s{seed}"
-        content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity}
-        masks, truth = self.dataset.list_path(self.args.val_list), self.dataset.mask_folder
-
-        def commands(folder):
-            yield tool("train", *self.options, "--list", self.args.list, *words, *given, "--init", init, "--output", folder,
-                       "--resume", *self.devices)  # fmt: skip
-            last = folder / f"cian_{backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("predict", *self.options, "--list", self.args.val_list, "--backbone", backbone, *self.devices,
-                       "--checkpoint", last, "--output", folder / "val")  # fmt: skip
-            for name in ("val", "val_crf"):
-                yield tool("evaluate", "--predictions", folder / "val" / name.replace("val", "pred"), "--ground-truth", truth,
-                           "--list", masks, *self.classes, "--json", folder / f"{name}.json")  # fmt: skip
-
-        return self.stage("cian", backbone, variant, content, commands, needs)
-
-    def start(self, backbone):
-        """(weights, what identifies them, stages they need): of --init; for scenes without it, the classifier's features."""
-        init = self.weights(self.args.init, backbone)
-        if init is None and self.args.preset == "scenes":
-            classifier = self.classifier()
-            return checkpoint(classifier, "cam", Classifier, "scenes", backbone), classifier.name, [classifier]
-        init = init or f"gluoncv:{backbone}_v2"
-        return init, digest(init), []
-
-    def labels(self, backbone, seed, losses, grouping, ratio):
-        """A network's masks of the training list, as the labels of a second round."""
-        first = self.masks(backbone, seed, losses, grouping, ratio)
-        words = ("--list", self.args.list, "--backbone", backbone, "--fit", "warp", "--crf-iterations", "10")
-        weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
-        inference = Inference.preset(self.args.preset, crf_iterations=10)
-        return self.stage(
-            "labels", backbone, f"{losses}-s{seed}", {"inference": settings_record(inference)},
-            lambda folder: [tool("predict", *self.options, *words, *self.devices, "--checkpoint", weights, "--output", folder)],
-            [first],
+    def measurement(self, cell, value, stage, record, images, fingerprint, **more):
+        """A number in per cent, from a fraction; record: of the run's settings.json."""
+        settings = {"preset": self.args.preset, "dataset": self.data.name, "list": self.args.list,
+                    "val_list": self.args.val_list, "images": images, **record["settings"], **more}  # fmt: skip
+        return Measurement(
+            *cell, round(100 * value, 4), "%", stage.name, record["circumstances"]["commit"],
+            (record["settings"]["seed"],), settings, fingerprint,
         )  # fmt: skip
 
 
@@ -166,6 +135,29 @@ def suffix(text, wanted):
     return text if wanted else ""
 
 
-def checkpoint(stage, kind, settings_class, preset, backbone):
-    """Path of the last checkpoint a training stage writes."""
-    return stage.folder / f"{kind}_{backbone}-{settings_class.preset(preset).epochs - 1:04d}.params"
+def print_plan(stages, last=()):
+    """What --dry-run shows: names and commands of the stages, and the commands that follow them."""
+    for stage in stages:
+        print(f"# {stage.name}{suffix(' (finished)', stage.finished)}")
+        for words in stage.commands:
+            print(" ".join(shlex.quote(word) for word in words))
+    for words in last:
+        print(" ".join(shlex.quote(word) for word in words))
+
+
+def run_plan(args, stages, numbers):
+    """Run the stages with a bar over them. numbers(stage) -> measurements, which are written as soon as it is finished."""
+    began = time.monotonic()
+
+    def begun(stage):
+        if not stage.finished:
+            tqdm.write(f"== {stage.name}", file=sys.stderr)
+
+    def finished(stage, seconds):
+        for measurement in numbers(stage):
+            write_result(args.results, measurement)
+        bar.update()
+
+    with tqdm(total=len(stages), desc="stages", unit="stage", disable=args.jobs == 1) as bar:
+        Runner(args.jobs).run(stages, begun, finished)
+    sys.stderr.write(f"{len(stages)} stages, {(time.monotonic() - began) / 60:.1f} min\n")

@@ -17,7 +17,7 @@ from cian.stages import in_order
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import tables
-from plan import Plan
+from cian_plan import Plan
 
 LABEL = np.full((20, 24), 8, np.uint8)
 PAPER = read_paper(ROOT / "experiments" / "paper.csv")

@@ -1,0 +1,108 @@
+"""The stages behind CIAN's tables: classifier, seeds, masks of each row, labels of the second round."""
+
+from plan import LABELS, DataStages, digest, suffix, tool
+
+from cian.config import Classifier, Inference, Seeding, Segmentation
+from cian.runs import settings_record
+
+
+class Plan(DataStages):
+    """The stages over one data set: each method gives a Stage, and what it needs."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        default = "resnet101,resnet50" if args.preset == "voc12" else Segmentation.preset(args.preset).backbone
+        self.backbones = (args.backbones or default).split(",")
+        unknown = [name for name in self.backbones if name not in LABELS]
+        if unknown:
+            raise ValueError(f"--backbones: {unknown[0]!r}, expected some of {', '.join(LABELS)}")
+
+    def classifier(self):
+        """The classifier from tags."""
+        settings = Classifier.preset(self.args.preset)
+        backbone = settings.backbone
+        init = self.weights(self.args.cam_init, backbone) or self.weights(self.args.init, backbone)
+        init = init or ("random" if self.args.preset == "scenes" else f"gluoncv:{backbone}")
+        lists = ("--list", self.args.list, "--val-list", self.args.val_list)
+        return self.stage(
+            "cam", backbone, "", {"settings": settings_record(settings), "init": digest(init)},
+            lambda folder: [tool("train_cam", *self.options, "--backbone", backbone, *lists, "--init", init, "--output", folder,
+                                 "--resume", *self.devices)],
+        )  # fmt: skip
+
+    def seeds(self, ratio="0"):
+        """Seeds of the training list; those with some ground truth take the maps of those without."""
+        settings, classifier = Seeding.preset(self.args.preset), self.classifier()
+        backbone = Classifier.preset(self.args.preset).backbone
+        common = (*self.options, "--list", self.args.list, *self.devices)
+        if ratio == "0":
+            weights = checkpoint(classifier, "cam", Classifier, self.args.preset, backbone)
+            needs, made_from = [classifier], ("--backbone", backbone, "--checkpoint", weights)
+        else:
+            needs = [self.seeds()]
+            made_from = ("--maps", needs[0].folder, "--substitute", ratio)
+        return self.stage(
+            "seeds", backbone, suffix(f"truth-{ratio}", ratio != "0"), {"settings": settings_record(settings), "ratio": ratio},
+            lambda folder: [tool("make_seeds", *common, *made_from, "--output", folder)],
+            needs,
+        )  # fmt: skip
+
+    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None):
+        """Training of one row with one seed, and its scored masks of the validation list, before and after the CRF.
+
+        labels: (stage, its folder of label images) to train on instead of the seeds.
+        """
+        changes = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed)
+        if second_round:
+            labels = self.labels(backbone, seed, losses, grouping, ratio)
+            init = checkpoint(labels.needs[0], "cian", Segmentation, self.args.preset, backbone)
+            identity, needs, given = labels.name, [labels], ("--round", "2", "--seeds", labels.folder / "pred_crf")
+            changes["round"] = 2
+        else:
+            seeds = self.seeds(ratio) if labels is None else labels[0]
+            init, identity, needs = self.start(backbone)
+            given, needs = ("--seeds", seeds.folder / "seeds" if labels is None else labels[1]), [seeds] + needs
+        settings, inference = Segmentation.preset(self.args.preset, **changes), Inference.preset(self.args.preset)
+        words = [part for name in ("backbone", "losses", "grouping", "seed") for part in (f"--{name}", changes[name])]
+        variant = losses + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
+        variant += suffix("+rt", second_round) + f"-s{seed}"
+        content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity}
+        ids = self.dataset.list_path(self.args.val_list)
+
+        def commands(folder):
+            yield tool("train", *self.options, "--list", self.args.list, *words, *given, "--init", init, "--output", folder,
+                       "--resume", *self.devices)  # fmt: skip
+            last = folder / f"cian_{backbone}-{settings.epochs - 1:04d}.params"
+            yield tool("predict", *self.options, "--list", self.args.val_list, "--backbone", backbone, *self.devices,
+                       "--checkpoint", last, "--output", folder / "val")  # fmt: skip
+            for name in ("val", "val_crf"):
+                predicted = folder / "val" / name.replace("val", "pred")
+                yield self.scored("--predictions", predicted, "--list", ids, "--json", folder / f"{name}.json")
+
+        return self.stage("cian", backbone, variant, content, commands, needs)
+
+    def start(self, backbone):
+        """(weights, what identifies them, stages they need): of --init; for scenes without it, the classifier's features."""
+        init = self.weights(self.args.init, backbone)
+        if init is None and self.args.preset == "scenes":
+            classifier = self.classifier()
+            return checkpoint(classifier, "cam", Classifier, "scenes", backbone), classifier.name, [classifier]
+        init = init or f"gluoncv:{backbone}_v2"
+        return init, digest(init), []
+
+    def labels(self, backbone, seed, losses, grouping, ratio):
+        """A network's masks of the training list, as the labels of a second round."""
+        first = self.masks(backbone, seed, losses, grouping, ratio)
+        words = ("--list", self.args.list, "--backbone", backbone, "--fit", "warp", "--crf-iterations", "10")
+        weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
+        inference = Inference.preset(self.args.preset, crf_iterations=10)
+        return self.stage(
+            "labels", backbone, f"{losses}-s{seed}", {"inference": settings_record(inference)},
+            lambda folder: [tool("predict", *self.options, *words, *self.devices, "--checkpoint", weights, "--output", folder)],
+            [first],
+        )  # fmt: skip
+
+
+def checkpoint(stage, kind, settings_class, preset, backbone):
+    """Path of the last checkpoint a training stage writes."""
+    return stage.folder / f"{kind}_{backbone}-{settings_class.preset(preset).epochs - 1:04d}.params"
