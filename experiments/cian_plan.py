@@ -47,12 +47,12 @@ class Plan(DataStages):
             needs,
         )  # fmt: skip
 
-    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None):
+    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None, affinity=True):
         """Training of one row with one seed, and its scored masks of the validation list, before and after the CRF.
 
-        labels: (stage, its folder of label images) to train on instead of the seeds.
+        labels: (stage, its folder of label images) to train on instead of the seeds. affinity False: plain DeepLab-LargeFOV.
         """
-        changes = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed)
+        changes = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed, affinity=affinity)
         if second_round:
             labels = self.labels(backbone, seed, losses, grouping, ratio)
             init = checkpoint(labels.needs[0], "cian", Segmentation, self.args.preset, backbone)
@@ -64,7 +64,10 @@ class Plan(DataStages):
             given, needs = ("--seeds", seeds.folder / "seeds" if labels is None else labels[1]), [seeds] + needs
         settings, inference = Segmentation.preset(self.args.preset, **changes), Inference.preset(self.args.preset)
         words = [part for name in ("backbone", "losses", "grouping", "seed") for part in (f"--{name}", changes[name])]
-        variant = losses + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
+        words += [] if affinity else ["--affinity", "no"]
+        variant = (
+            (losses if affinity else "largefov") + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
+        )
         variant += suffix("+rt", second_round) + f"-s{seed}"
         content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity}
         ids = self.dataset.list_path(self.args.val_list)

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# COMNet's tables: class activation with inter- and intra-matching, alpha, k and N, the random walk, and segmentation on its masks.
+#   bash experiments/comnet.sh                                                        generated scenes, about 15 minutes on 2 cores
+#   bash experiments/comnet.sh --preset animals|voc12 --data ROOT --init WEIGHTS      a data set in VOC layout with masks
+#   bash experiments/comnet.sh II V --data ROOT ...                                   some tables
+# Further options: see --help. Interrupted, the same command goes on. The numbers go to experiments/results/PRESET/, one JSON each.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+bash "$root/experiments/setup.sh"
+exec "$root/.venv/bin/python" "$root/experiments/comnet_tables.py" "$@"

@@ -1,0 +1,208 @@
+"""COMNet's Tables I to VII: classifiers with and without matchings, their class activation maps, random walk, segmentation.
+
+`experiments/comnet.sh` sets up the environment and calls this. Class activation is measured on the training images, at the best
+threshold, and at 0.15, IRN's. Tables I, III and IV vary one matching alone, as the paper's numbers show. Table VI trains plain
+DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, a combination neither paper has; VII is VI on COCO.
+"""
+
+import argparse
+import subprocess
+
+from cian_plan import Plan
+from plan import LABELS, ROOT, DataStages, add_options, complete, digest, print_plan, run_plan, tool
+
+from cian.cli import run_tool
+from cian.config import Matching, Seeding
+from cian.files import read_json
+from cian.irn_config import BoundaryTraining, Refinement
+from cian.runs import settings_record
+from cian.stages import in_order
+
+TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")
+REPORT = "report"
+#: rows of Table II -> setting `matching`
+ROWS = {
+    "Baseline": "none",
+    "Baseline + inter-matching": "inter",
+    "Baseline + intra-matching": "intra",
+    "Baseline + inter-matching + intra-matching": "both",
+}
+GROUP_SIZES, ALPHAS, NEIGHBOURS = (2, 3, 4, 5), (1.2, 1.5, 1.8, 2.0), (6, 8, 10, 12, 16, 32)
+CAM_THRESHOLD = 0.15  # of IRN, at which its and COMNet's class activation is measured
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "wanted", nargs="*", help="tables I to VII, report (default: I to VI, or VII with COCO, and the report)"
+    )
+    add_options(parser, "0 1", "of the classifier (default: the preset's)")
+    parser.add_argument(
+        "--cam-scales", default=None, help="scales of the class activation, comma-separated (default: the preset's)"
+    )
+    parser.add_argument(
+        "--segmentation", default=None, help="backbones of Tables VI and VII (default: those of CIAN's Table 4)"
+    )
+    args = complete(parser, parser.parse_args(argv))
+    unknown = [name for name in args.wanted if name not in (*TABLES, REPORT)]
+    if unknown:
+        parser.error(f"{unknown[0]!r}, expected some of {', '.join(TABLES)} and report")
+    return args
+
+
+class COMNetPlan(DataStages):
+    """The stages of COMNet over one data set; `cian` plans the segmentation."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.backbone = args.backbones or Matching.preset(args.preset).backbone
+        args.backbones = args.segmentation
+        self.cian = Plan(args)
+        args.backbones = self.backbone
+        scales = {} if args.cam_scales is None else dict(cam_scales=tuple(float(word) for word in args.cam_scales.split(",")))
+        default = {} if args.preset != "voc12" else dict(cam_scales=(1.0, 0.5, 1.5, 2.0))
+        self.seeding = Seeding.preset(args.preset, **{**default, **scales})
+        self.train_file = self.dataset.list_path(args.list)
+        self.init = self.weights(args.cam_init, self.backbone) or self.weights(args.init, self.backbone)
+        self.init = self.init or ("random" if args.preset == "scenes" else f"gluoncv:{self.backbone}")
+
+    def classifier(self, seed, **changes):
+        """A classifier with some settings changed, its class activation maps in FOLDER/maps/cam, and their scores."""
+        settings = Matching.preset(self.args.preset)
+        size = changes.get("group_size", settings.group_size)
+        changes = dict(changes, seed=seed, batch=-(-settings.batch // size) * size)  # whole groups
+        settings = Matching.preset(self.args.preset, backbone=self.backbone, **changes)
+        words = [part for name, value in changes.items() for part in (f"--{name.replace('_', '-')}", value)]
+        scales = ("--cam-scales", ",".join(map(str, self.seeding.cam_scales)))
+        own = {"settings": settings_record(settings), "scales": list(self.seeding.cam_scales), "init": digest(self.init)}
+        variant = "-".join(f"{name[0]}{value}" for name, value in changes.items() if name != "batch")
+
+        def commands(folder):
+            yield tool("train_cam", "--method", "comnet", *self.options, "--list", self.args.list, "--backbone", self.backbone,
+                       *words, "--init", self.init, "--output", folder, "--resume", *self.devices)  # fmt: skip
+            last = folder / f"comnet_{self.backbone}-{settings.epochs - 1:04d}.params"
+            yield tool("make_seeds", *self.options, "--list", self.args.list, "--checkpoint", last, "--cams-only", *scales,
+                       "--output", folder / "maps", *self.devices)  # fmt: skip
+            yield self.scored("--cams", folder / "maps" / "cam", "--list", self.train_file, "--mark", CAM_THRESHOLD,
+                              "--curve", folder / "curve", "--json", folder / "cam.json")  # fmt: skip
+
+        return self.stage("comnet", self.backbone, variant, own, commands)
+
+    def walk(self, seed, matching):
+        """IRN's random walk on the maps of a classifier: FOLDER/masks of the training list, and their scores."""
+        classifier = self.classifier(seed, matching=matching)
+        settings = BoundaryTraining.preset(self.args.preset, backbone=self.backbone, seed=seed)
+        # published: ImageNet's features; without any (scenes from scratch) the classifier's own
+        init = self.init if self.init != "random" else self.last(classifier)
+        cams = ("--cams", classifier.folder / "maps" / "cam")
+        common = (*self.options, "--list", self.args.list)
+        own = {"settings": settings_record(settings), "refinement": settings_record(Refinement.preset(self.args.preset))}
+
+        def commands(folder):
+            yield tool("train_irn", *common, "--backbone", self.backbone, "--seed", seed, *cams, "--init", init,
+                       "--output", folder, "--resume", *self.devices)  # fmt: skip
+            last = folder / f"irn_{self.backbone}-{settings.epochs - 1:04d}.params"
+            yield tool("refine", *common, *cams, "--refine", "walk", "--checkpoint", last, "--output", folder / "masks",
+                       "--pictures", 8, *self.devices)  # fmt: skip
+            yield self.scored("--predictions", folder / "masks", "--list", self.train_file, "--json", folder / "walk.json")
+
+        return self.stage("walk", self.backbone, f"{matching}-s{seed}", own, commands, [classifier])
+
+    def last(self, classifier):
+        """The checkpoint of a classifier stage."""
+        epochs = Matching.preset(self.args.preset).epochs
+        return classifier.folder / f"comnet_{self.backbone}-{epochs - 1:04d}.params"
+
+    def segmentation(self, backbone, seed, affinity):
+        """Segmentation trained on the walk's masks of both matchings: CIAN, or without affinity plain DeepLab-LargeFOV."""
+        masks, losses = self.walk(seed, "both"), "ce+cp" if affinity else "baseline"
+        return self.cian.masks(backbone, seed, losses, labels=(masks, masks.folder / "masks"), affinity=affinity)
+
+    def figures(self):
+        """Figures 3 to 5 of the first seed: masks, matched points, and where they fail."""
+        stage = self.classifier(self.args.seeds[0], matching="both")
+        words = ("--checkpoint", self.last(stage), "--data", self.data, "--list", self.args.list, *self.devices)
+        return self.stage(
+            "comnet-figures",
+            self.backbone,
+            "",
+            {},
+            lambda folder: [tool("draw", "matching", *words, "--output", folder)],
+            [stage],
+        )
+
+
+def cells(plan, table):
+    """What a table consists of: [(stage, row, column, file of scores)]."""
+    found = []
+    for seed in plan.args.seeds:
+        if table == "I":
+            found.append((plan.classifier(seed, matching="none"), "baseline", "mIoU", "cam.json"))
+            for size in GROUP_SIZES:
+                stage = plan.classifier(seed, matching="inter", **({} if size == 2 else {"group_size": size}))
+                found.append((stage, f"N = {size}", "mIoU", "cam.json"))
+        elif table == "II":
+            found += [(plan.classifier(seed, matching=matching), row, "mIoU", "cam.json") for row, matching in ROWS.items()]
+        elif table == "III":
+            for alpha in ALPHAS:
+                stage = plan.classifier(seed, matching="inter", **({} if alpha == 1.5 else {"alpha": alpha}))
+                found.append((stage, f"alpha = {alpha}", "mIoU", "cam.json"))
+        elif table == "IV":
+            for k in NEIGHBOURS:
+                stage = plan.classifier(seed, matching="intra", **({} if k == 8 else {"k": k}))
+                found.append((stage, f"k = {k}", "mIoU", "cam.json"))
+        elif table == "V":
+            for row, matching in (("IRN", "none"), ("Ours", "both")):
+                found.append((plan.classifier(seed, matching=matching), row, "CAM", "cam.json"))
+                found.append((plan.walk(seed, matching), row, "CAM + RW", "walk.json"))
+        else:
+            for backbone in plan.cian.backbones:
+                name = LABELS[backbone][0]
+                stage = plan.segmentation(backbone, seed, affinity=False)
+                found.append((stage, f"COMNet (ours), {name}", "val", "val_crf.json"))
+                stage = plan.segmentation(backbone, seed, affinity=True)
+                found.append((stage, f"COMNet (ours) and CIAN, {name}", "val", "val_crf.json"))
+    return found
+
+
+def measurements(plan, table, cell):
+    """The numbers of one cell whose stage is finished; of class activation also that at IRN's threshold."""
+    stage, row, column, file = cell
+    scores, record = read_json(stage.folder / file), read_json(stage.folder / "settings.json")
+    data = plan.fingerprint["val" if file.startswith("val") else "train"]
+    more = {} if file != "cam.json" else {"cam_threshold": scores["threshold"], "cam_scales": list(plan.seeding.cam_scales)}
+    yield plan.measurement((f"COMNet {table}", row, column), scores["miou"], stage, record, scores["images"], data, **more)
+    for threshold, value in scores.get("miou_at", {}).items():
+        where = f"COMNet {table}", row, f"{column} at threshold {threshold}"
+        yield plan.measurement(where, value, stage, record, scores["images"], data, cam_scales=more["cam_scales"])
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    plan = COMNetPlan(args)
+    coco = len(plan.dataset.classes) == 81
+    wanted = args.wanted or [*(("VII",) if coco else TABLES[:-1]), REPORT]
+    if "VII" in wanted and not coco:
+        raise ValueError(f"Table VII needs COCO's 81 classes, {plan.data} has {len(plan.dataset.classes)}")
+    chosen = [(table, cell) for table in TABLES if table in wanted for cell in cells(plan, table)]
+    stages = in_order([cell[0] for _, cell in chosen] + [plan.figures()])
+    last = [tool("benchmark", "matching", "--results", args.results)] if "I" in wanted else []
+    if REPORT in wanted:
+        output = plan.runs / f"report_{args.preset}"
+        results = ("--results", ROOT / "experiments" / "results", "--results", args.results)
+        last.append(tool("report", *results, "--runs", plan.runs, "--output", output))
+    if args.dry_run:
+        print_plan(stages, last)
+        return
+
+    def numbers(stage):
+        return (one for table, cell in chosen if cell[0].name == stage.name for one in measurements(plan, table, cell))
+
+    run_plan(args, stages, numbers)
+    for words in last:
+        subprocess.run(words, check=True)
+    print(f"numbers: {args.results}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
