@@ -64,7 +64,7 @@ def parse_args(argv):
     which.add_argument("--images", type=positive, default=4, help="pairs to draw, chosen at random (default: 4)")
     which.add_argument("--statistics", type=positive, default=None, metavar="N", help="draw nothing, measure N random pairs")
     affinity.add_argument("--grouping", default="common", choices=GROUPINGS, help="of random pairs (default: common)")
-    affinity.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+    affinity.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     affinity.add_argument(
         "--activation",
         default="class",
@@ -86,7 +86,7 @@ def parse_args(argv):
     matching.add_argument("--groups", type=positive, default=50, help="random groups to measure (default: 50)")
     matching.add_argument("--images", type=positive, default=4, help="groups on a sheet (default: 4)")
     matching.add_argument("--side", type=positive, default=321, help="of the squares that are matched, pixels (default: 321)")
-    matching.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: Annotations/*.xml)")
+    matching.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     matching.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     for verb in (affinity, improvements, matching):
         verb.add_argument("--data", required=True, help="data set in VOC layout")
