@@ -74,7 +74,8 @@ def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
 
     rows: lists of uint8 (H, W, 3) pictures or None for an empty cell, as many as column_titles. cell: largest width and
     height of a picture; each is fitted without distortion. row_titles: a line of text above each row.
-    legend: class names, by index, or a dictionary {index: name} of those to show; 255 is shown as stripes.
+    legend: class names, by index, or a dictionary {index: name} of those to show; 255, striped, is always shown unless
+        named None.
     """
     for number, row in enumerate(rows):
         if len(row) != len(column_titles):
@@ -155,6 +156,7 @@ def _legend(legend, width):
     """Swatches and names in as many lines as they need: a Pillow image of the given width."""
     entries = dict(legend) if isinstance(legend, dict) else dict(enumerate(legend))
     entries.setdefault(IGNORE, "unlabelled")
+    entries = {index: name for index, name in entries.items() if name is not None}
     font, swatch, line = _font(13), 16, 24
     places, left, top = [], 0, 0
     for index, name in entries.items():

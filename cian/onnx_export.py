@@ -47,8 +47,7 @@ def export_onnx(name, images):
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(name), 0)
     text, fixed, half_pixel = convertible(symbol.tojson())
     parameters = {**arguments, **auxiliary, **{gamma: mx.nd.ones_like(arguments[gamma]) for gamma in fixed}}
-    with opset(onnx, OPSET), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of onnx.mapping, which MXNet uses
+    with opset(onnx, OPSET), quiet():
         mx.onnx.export_model(mx.sym.load_json(text), parameters, [images[0].shape], np.float32, str(path))
     model = onnx.load(str(path))
     outputs = [output[: -len("_output")] for output in symbol.list_outputs()]
@@ -60,12 +59,26 @@ def export_onnx(name, images):
     onnx.save(model, str(path))
     deviation, same = verify(path, symbol_block(f"{name}-symbol.json", f"{name}-0000.params", mx.cpu()), images)
     log.info(
-        "%s: onnxruntime differs from MXNet by %.2g of the largest value, %.4f of the labels are equal",
+        "%s: onnxruntime differs from MXNet by %.2g of the largest value, %.4f %% of the labels are equal",
         path.name,
         deviation,
-        same,
+        100 * same,
     )
     return path
+
+
+@contextlib.contextmanager
+def quiet():
+    """Without the converter's messages on the root logger, which name temporary files, and warnings of onnx.mapping."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        root.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import threading
 import cv2
 import numpy as np
 
+from cian.data.images import IGNORE
 from cian.data.pictures import read_picture
 from cian.exported import load_export
 from cian.figures import legend_of, overlay, sheet
@@ -140,7 +141,8 @@ class Prediction:
         label = self.small_label if label is None else label
         height, width = label.shape
         cell = (max(width, 240), max(height, 180))
-        return sheet([[overlay(self.picture, label)]], [title], legend=legend_of([label], self.classes), cell=cell)
+        legend = {**legend_of([label], self.classes), IGNORE: None}  # every pixel has a class
+        return sheet([[overlay(self.picture, label)]], [title], legend=legend, cell=cell)
 
     def _need_values(self, what):
         if self._kind == "labels":

@@ -74,6 +74,9 @@ def test_legend_shows_names_and_wraps():
     long = figures.sheet([[picture]], ["a"], legend=[f"class {n}" for n in range(21)], cell=(300, 60))
     assert plain.shape[0] < short.shape[0] < long.shape[0]
     assert (short == (192, 128, 128)).all(axis=2).sum() > 100  # the swatch
+    legends = ({15: "person"}, {15: "person", 255: None})
+    two, one = (figures.sheet([[picture]], ["a"], legend=legend, cell=(90, 60)) for legend in legends)
+    assert two.shape[0] - one.shape[0] == 24  # "unlabelled" would need a line of its own
     titled = figures.sheet([[picture]], ["a"], ["a title far longer than the page is wide, so that it must be cut"],
                            cell=(60, 60))
     assert titled.shape[1] == 80 and titled.shape[0] > 60
