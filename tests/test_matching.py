@@ -164,12 +164,23 @@ def slow_nearest(points, k, distance):
 
 
 @pytest.mark.parametrize("distance", ["l2", "dot"])
-@pytest.mark.parametrize("k", [1, 4, 11])
+@pytest.mark.parametrize("k", [1, 4, 10, 11])
 def test_nearest_points_against_sorting(distance, k):
     points = np.random.RandomState(k).randn(2, 5, 12).astype(np.float32) * np.linspace(0.5, 3, 12, dtype=np.float32)
     found = nearest_points(nd, nd.array(points), k, distance).asnumpy().astype(int)
     for one, chosen in zip(points, found):
         assert np.array_equal(chosen, slow_nearest(one.astype(np.float64), k, distance))
+
+
+def test_a_point_is_never_its_own_match_even_among_equal_ones():
+    points = np.zeros((1, 2, 9), np.float32)
+    points[0, :, 7:] = 3
+    for k in (1, 3, 8):
+        found = nearest_points(nd, nd.array(points), k).asnumpy().astype(int)[0]
+        for own, row in enumerate(found):
+            assert own not in row and len(set(row)) == k
+            assert (points[0, 0, row[: min(k, 6)]] == points[0, 0, own]).all() or own >= 7
+        assert found[7, 0] == 8 and found[8, 0] == 7
 
 
 def test_distance_and_inner_product_differ_by_hand():

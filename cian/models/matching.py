@@ -92,12 +92,27 @@ def nearest_points(F, points, k, distance="l2"):
     distance "l2": the true Euclidean one; "dot": the largest inner product, as Eq. 6 is printed.
     """
     points = F.stop_gradient(points)
-    closeness = F.batch_dot(points, points, transpose_a=True)  # (N, n, n), a point in each row
-    if distance == "l2":  # -|xi - xj|^2 up to a constant of the row
-        closeness = F.broadcast_sub(2 * closeness, F.expand_dims(F.sum(F.square(points), axis=1), axis=1))
-    index = F.contrib.arange_like(points, axis=2)
-    itself = F.broadcast_equal(F.reshape(index, (1, -1, 1)), F.reshape(index, (1, 1, -1)))  # (1, n, n)
-    return F.topk(F.broadcast_sub(closeness, 1e30 * itself), k=k, axis=2, ret_typ="indices")
+    left, right = points, points
+    if distance == "l2":  # 2 xi'xj - |xj|^2, which is -|xi - xj|^2 but for what is the same for all j
+        squares = F.sum(F.square(points), axis=1, keepdims=True)  # (N, 1, n)
+        left, right = F.concat(2 * points, -F.ones_like(squares), dim=1), F.concat(points, squares, dim=1)
+    closeness = F.batch_dot(left, right, transpose_a=True)  # (N, n, n), a point in each row
+    return without_itself(F, F.topk(closeness, k=k + 1, axis=2, ret_typ="indices"), points)
+
+
+def without_itself(F, nearest, points):
+    """Indices (N, n, k + 1) without each row's own number, or, where it is not among them, without the last: (N, n, k).
+
+    Cheaper than a diagonal of -inf, which would need another array (N, n, n).
+    """
+    own = F.reshape(F.contrib.arange_like(points, axis=2), (1, -1, 1))  # (1, n, 1)
+    place = F.reshape(F.contrib.arange_like(nearest, axis=2), (1, 1, -1))  # (1, 1, k + 1)
+    itself = F.broadcast_equal(nearest, own)
+    absent = 1e9 * (1 - F.sum(itself, axis=2, keepdims=True))
+    found = F.sum(F.broadcast_mul(itself, place), axis=2, keepdims=True) + absent  # place of the own number, (N, n, 1)
+    behind = F.broadcast_greater_equal(F.broadcast_like(place, nearest), found)
+    head, tail = (F.slice_axis(nearest, axis=2, begin=first, end=last) for first, last in ((0, -1), (1, None)))
+    return F.where(F.slice_axis(behind, axis=2, begin=0, end=-1), tail, head)
 
 
 def largest_of(F, points, chosen, k):
