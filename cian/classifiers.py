@@ -15,7 +15,7 @@ SETTINGS = {"cam": Classifier, "comnet": Matching}
 def comnet(settings, classes):
     """The uninitialised COMNet of settings (config.Matching); classes without background."""
     s = settings
-    return COMNet(s.backbone, classes, s.matching, s.alpha, s.k, s.side, s.distance, s.residual, s.batchnorm)
+    return COMNet(s.backbone, classes, s.matching, s.alpha, s.k, s.side, s.distance, s.residual, s.padding, s.batchnorm)
 
 
 def settings_of_run(checkpoint):

@@ -153,6 +153,9 @@ class Matching(Training):
     group_size: int = setting(2, "images that are matched with each other (N of Table I)")
     alpha: float = setting(1.5, "factor on the features where images match (Eq. 5, Table III)")
     side: str = setting("cam", "side of a mask that counts: larger mean class activation, or feature norm", ("cam", "norm"))
+    padding: str = setting(
+        "matched", "padding of the crops in inter-matching: matched like all else, or ignored (ours)", ("matched", "ignored")
+    )
     k: int = setting(8, "points that each point is matched with in its image (Table IV)")
     distance: str = setting("l2", "nearest points: Euclidean, or largest inner product (Eq. 6)", ("l2", "dot"))
     residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")

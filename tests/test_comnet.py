@@ -86,6 +86,25 @@ def test_a_group_changes_its_members_only_through_inter_matching():
         assert (np.abs((net(x) - net(other)).asnumpy()[0, 0]).max() > 1e-6) == changes, matching
 
 
+def test_padding_can_be_left_out_of_the_masks():
+    x = groups(1, 2, side=49).asnumpy()
+    mean = network().backbone.bn_data.moving_mean.data().asnumpy()
+    x[0, 0, :, 26:], x[0, 1, :, :, :13] = mean[:, None, None], mean[:, None, None]
+    for hybrid in (False, True):
+        net = network("inter", padding="ignored")
+        net.hybridize(hybrid)
+        mask = net.masks(nd.array(x[0])).asnumpy()
+        empty = np.zeros((2, 7, 7), bool)
+        empty[0, 4:], empty[1, :, :2] = True, True  # features lie at every eighth pixel
+        assert np.array_equal(mask == 0, empty)
+        assert np.abs(network("inter").masks(nd.array(x[0])).asnumpy()[empty]).min() > 0
+        with mx.autograd.record():
+            net(nd.array(x)).sum().backward()
+        assert np.isfinite(net.classifier.weight.grad().asnumpy()).all()
+    with pytest.raises(ValueError, match="padding: 'cut', expected one of matched, ignored"):
+        network(padding="cut")
+
+
 def test_what_a_network_lacks_is_named():
     with pytest.raises(ValueError, match="matching: 'all', expected one of none, inter, intra, both"):
         COMNet("resnet10", 3, "all")

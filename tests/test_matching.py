@@ -87,6 +87,16 @@ def test_equal_points_have_no_mask_and_dead_points_do_no_harm():
     assert min(cosines(dead, leading_eigenvector(nd, nd.array(dead)).asnumpy())) > 0.999
 
 
+def test_points_that_take_no_part_change_nothing_and_have_no_mask():
+    points = unit_points(11, (2, 12, 60), True)
+    counted = np.ones((2, 1, 60), np.float32)
+    counted[0, 0, 5:30] = counted[1, 0, ::3] = 0
+    found = leading_eigenvector(nd, nd.array(points * counted), counted=nd.array(counted)).asnumpy()
+    assert not found[counted == 0].any()
+    for x, v, part in zip(points, found, counted[:, 0] > 0):
+        assert cosines([x[:, part]], [v[:, part]])[0] > 0.9999
+
+
 @pytest.fixture(scope="module")
 def real_features(shared):
     """Features (5, C, h, w) of five real images with a common class, by SqueezeNet with ImageNet weights."""

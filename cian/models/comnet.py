@@ -17,6 +17,7 @@ BACKBONES = {
     "resnet101v1b": (lambda frozen_bn: ResNetV1(101, "3x3", frozen_bn), 16),
     **{name: (make, cian.STRIDE) for name, make in cian.BACKBONES.items()},
 }
+PADDINGS = ("matched", "ignored")
 BATCHNORMS = ("statistics", "frozen", "trained")
 
 
@@ -43,19 +44,22 @@ class COMNet(mx.gluon.HybridBlock):
     matching: one of MATCHINGS; "none" is the plain class activation network. Inter-matching finds masks over each group and
     multiplies the features by alpha where they are positive, intra-matching follows; then a 1x1 convolution without bias, whose
     maps are the activation maps, and global average pooling. side: see InterMatching; k, distance, residual: IntraMatching.
+    padding: pixels of the mean colour, "matched" like all others, or "ignored" by inter-matching, whose M is 0 there.
     """
 
     def __init__(self, backbone_name, classes=20, matching="both", alpha=1.5, k=8, side="cam", distance="l2", residual=True,
-                 batchnorm="statistics"):  # fmt: skip
+                 padding="matched", batchnorm="statistics"):  # fmt: skip
         super().__init__(prefix="")
         if matching not in MATCHINGS:
             raise ValueError(f"matching: {matching!r}, expected one of {', '.join(MATCHINGS)}")
+        if padding not in PADDINGS:
+            raise ValueError(f"padding: {padding!r}, expected one of {', '.join(PADDINGS)}")
         inter, intra = MATCHINGS[matching]
         self.backbone, self.stride = backbone(backbone_name, batchnorm)
         self.inter = InterMatching(side) if inter else None
         self.intra = IntraMatching(self.backbone.channels, k, distance, residual) if intra else None
         self.classifier = conv("classifier", classes, self.backbone.channels, 1, weight_init=mx.init.Normal(0.01))
-        self._alpha = alpha
+        self._alpha, self._padding = alpha, padding
         #: smallest side of an image, pixels: intra-matching needs more than k points
         self.least_side = self.stride * math.isqrt(k) + 1 if intra else self.stride
 
@@ -67,7 +71,8 @@ class COMNet(mx.gluon.HybridBlock):
         """Co-occurrence masks M (G, h, w) of one group of images (G, 3, H, W); ValueError without inter-matching."""
         if self.inter is None:
             raise ValueError("matching: this network has no inter-matching, hence no masks")
-        return self._mask(mx.nd, self._features(mx.nd, x.expand_dims(0))).reshape((-3, -3, 0))
+        x = x.expand_dims(0)
+        return self._mask(mx.nd, x, self._features(mx.nd, x)).reshape((-3, -3, 0))  # (1, G, 1, h, w) -> (G, h, w)
 
     def matched_points(self, x):
         """Indices (G, h w, k) of the points that each point is matched with in its image, images (G, 3, H, W) of one group,
@@ -91,15 +96,24 @@ class COMNet(mx.gluon.HybridBlock):
         """Images (P, G, 3, H, W) -> features behind inter-matching (P G, C, h, w)."""
         features = self._features(F, x)
         if self.inter is not None:
-            features = enhance(F, features, self._mask(F, features), self._alpha)
+            features = enhance(F, features, self._mask(F, x, features), self._alpha)
         return F.reshape(features, (-3, -2))  # (P, G, C, h, w) -> (P G, C, h, w)
 
     def _features(self, F, x):
         features = self.backbone(F.reshape(x, (-3, -2)))  # (P, G, 3, H, W) -> (P G, 3, H, W) -> (P G, C, h, w)
         return F.reshape_like(features, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)  # (P, G, C, h, w)
 
-    def _mask(self, F, features):
-        """Features (P, G, C, h, w) -> M (P, G, 1, h, w); its side has the larger mean of the strongest class's response."""
+    def _mask(self, F, x, features):
+        """Images and features (P, G, C, h, w) -> M (P, G, 1, h, w); the strongest class's response decides its side."""
+
+        def of_groups(maps):  # (P G, 1, h, w) -> (P, G, 1, h, w)
+            return F.reshape_like(maps, features, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+
         scores = self.classifier(F.reshape(features, (-3, -2)))  # (P G, classes, h, w)
-        strongest = F.max(scores, axis=1, keepdims=True)
-        return self.inter(features, F.reshape_like(strongest, features, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2))
+        strongest = of_groups(F.max(scores, axis=1, keepdims=True))
+        if self._padding == "matched":
+            return self.inter(features, strongest)
+        normal = self.backbone.bn_data(F.reshape(x, (-3, -2)))  # (P G, 3, H, W), exactly zero at padding
+        step = (None, None, self.stride, self.stride)
+        normal = F.slice(normal, begin=(None,) * 4, end=(None,) * 4, step=step)  # at the pixels of the features
+        return self.inter(features, strongest, of_groups(F.max(normal != 0, axis=1, keepdims=True)))

@@ -13,10 +13,16 @@ SIDES = ("cam", "norm")
 DISTANCES = ("l2", "dot")
 
 
-def apply_affinity(F, rows, points):
-    """rows D for D = X'X - 11' (Eq. 4), never forming D: rows (P, r, n), points X (P, C, n) -> (P, r, n)."""
+def apply_affinity(F, rows, points, counted=None):
+    """rows D for D = X'X - 11' (Eq. 4), never forming D: rows (P, r, n), points X (P, C, n) -> (P, r, n).
+
+    counted: ones and zeros (P, 1, n) in the place of 1, where not all points take part; those that do not are zero in X.
+    """
     inner = F.batch_dot(rows, points, transpose_b=True)  # (P, r, n) x (P, n, C) -> (P, r, C)
-    return F.broadcast_sub(F.batch_dot(inner, points), F.sum(rows, axis=2, keepdims=True))
+    similar = F.batch_dot(inner, points)  # (P, r, C) x (P, C, n) -> (P, r, n)
+    if counted is None:
+        return F.broadcast_sub(similar, F.sum(rows, axis=2, keepdims=True))
+    return similar - F.batch_dot(F.batch_dot(rows, counted, transpose_b=True), counted)  # (P, r, 1) x (P, 1, n)
 
 
 def normalised(F, rows, at_least=TINY):
@@ -25,8 +31,10 @@ def normalised(F, rows, at_least=TINY):
     return F.broadcast_mul(rows, (norm >= at_least) / F.maximum(norm, at_least))
 
 
-def leading_eigenvector(F, points, steps=KRYLOV_STEPS):
+def leading_eigenvector(F, points, steps=KRYLOV_STEPS, counted=None):
     """Unit eigenvector of the largest algebraic eigenvalue of X'X - 11': points X (P, C, n) of unit norm -> (P, 1, n).
+
+    counted: see apply_affinity; the vector is zero at points that do not take part.
 
     Lanczos with full reorthogonalisation: rows q of an orthonormal basis Q of the Krylov space, then the small eigenproblem of
     Q D Q' (Rayleigh-Ritz). The ends of the spectrum converge first, the largest eigenvalue (D has trace 0, so it is positive)
@@ -35,15 +43,15 @@ def leading_eigenvector(F, points, steps=KRYLOV_STEPS):
     """
     phase = F.reshape(F.cos(2.4 * F.contrib.arange_like(points, axis=1)), (1, 1, -1))  # any fixed mixture of the channels
     mixture = F.batch_dot(F.broadcast_like(phase, points, lhs_axes=(0,), rhs_axes=(0,)), points)  # (P, 1, C) x (P, C, n)
-    basis = normalised(F, apply_affinity(F, mixture, points))
+    basis = normalised(F, apply_affinity(F, mixture, points, counted))
     newest = basis
     for _ in range(steps - 1):
-        newest = apply_affinity(F, newest, points)
+        newest = apply_affinity(F, newest, points, counted)
         for at_least in (TINY, 0.5):  # twice is enough; what the second pass more than halves was rounding error
             inside = F.batch_dot(newest, basis, transpose_b=True)  # (P, 1, n) x (P, n, s) -> (P, 1, s)
             newest = normalised(F, newest - F.batch_dot(inside, basis), at_least)
         basis = F.concat(basis, newest, dim=1)  # (P, s + 1, n)
-    small = F.batch_dot(apply_affinity(F, basis, points), basis, transpose_b=True)  # (P, steps, steps)
+    small = F.batch_dot(apply_affinity(F, basis, points, counted), basis, transpose_b=True)  # (P, steps, steps)
     vectors, _ = F.linalg.syevd((small + F.transpose(small, axes=(0, 2, 1))) / 2)  # rows, eigenvalues ascending
     return F.batch_dot(F.slice_axis(vectors, axis=1, begin=-1, end=None), basis)  # (P, 1, steps) x (P, steps, n)
 
@@ -53,6 +61,7 @@ class InterMatching(mx.gluon.HybridBlock):
 
     All G h w points of a group are one matching problem; M has unit norm over them. Its sign, which the eigenproblem leaves
     open, makes the side with the larger mean response positive. side "cam": the responses given; "norm": the feature norms.
+    counted: where given, zeros (P, G, 1, h, w) at points that take no part, whose M is 0, and ones elsewhere.
     """
 
     def __init__(self, side="cam", steps=KRYLOV_STEPS):
@@ -61,12 +70,16 @@ class InterMatching(mx.gluon.HybridBlock):
             raise ValueError(f"side: {side!r}, expected one of {', '.join(SIDES)}")
         self._side, self._steps = side, steps
 
-    def hybrid_forward(self, F, features, responses):
+    def hybrid_forward(self, F, features, responses, counted=None):
         features, responses = F.stop_gradient(features), F.stop_gradient(responses)
         points = F.reshape(F.transpose(features, axes=(0, 2, 1, 3, 4)), (0, 0, -1))  # (P, G, C, h, w) -> (P, C, G h w)
         if self._side == "norm":
             responses = F.sqrt(F.sum(F.square(features), axis=2, keepdims=True))  # over the channels
-        mask = leading_eigenvector(F, F.L2Normalization(points, mode="channel"), self._steps)
+        points = F.L2Normalization(points, mode="channel")  # over C
+        if counted is not None:
+            counted = F.reshape(F.stop_gradient(counted), (0, 1, -1))  # (P, G, 1, h, w) -> (P, 1, G h w)
+            points = F.broadcast_mul(points, counted)
+        mask = leading_eigenvector(F, points, self._steps, counted)
         mask = F.reshape_like(mask, responses)  # (P, 1, G h w) -> (P, G, 1, h, w)
         return F.stop_gradient(F.broadcast_mul(mask, self._sign(F, mask, responses)))
 
