@@ -1,5 +1,6 @@
 """Symbols and exports: the committed graphs, equality with the networks, and what a failed export leaves behind."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.data import chelsea
 
 import cian.export
+from cian.data.images import write_label
 from cian.export import Output, export, inference_block, trace
 from cian.exported import description, export_files, load_export
 from cian.inference import Segmenter
@@ -278,14 +281,13 @@ def test_checkpoints_tell_their_method(net, tmp_path):
         save_checkpoint(tmp_path / "o.params", named_arrays(initialised(build(method, "resnet10", count))))
         assert network_of_checkpoint(tmp_path / "o.params", "resnet10")[1:] == (method, count)
         assert network_of_published(tmp_path / "o.params", "resnet10")[1:] == (method, count)
-    mx.nd.save(
-        str(tmp_path / "zoo.params"),
-        {
-            key: value
-            for key, value in named_arrays(net).items()
-            if not key.split(":")[1].startswith(("conv_embed", "conv_out", "bn_out", "fc1"))
-        },
-    )
+    zoo = {  # as the model zoo's files: no layers of ours, but ImageNet's classifier, called fc1
+        key: value
+        for key, value in named_arrays(net).items()
+        if not key.split(":")[1].startswith(("conv_embed", "conv_out", "bn_out", "fc1"))
+    }
+    zoo.update({"arg:fc1_weight": mx.nd.ones((1000, 128)), "arg:fc1_bias": mx.nd.zeros(1000)})
+    mx.nd.save(str(tmp_path / "zoo.params"), zoo)
     with pytest.raises(ValueError, match="neither a segmentation network"):
         network_of_checkpoint(tmp_path / "zoo.params", "resnet10")
     started = network_of_published(tmp_path / "zoo.params", "resnet10", classes=6)[0].collect_params()
@@ -333,6 +335,20 @@ def test_tool_exports_a_checkpoint(net, shared, tmp_path):
     )
     result = subprocess.run(command + ["--labels"], capture_output=True, text=True, env=environment)
     assert result.returncode == 2 and "exists with other contents" in result.stderr
+
+
+def test_exports_are_verified_on_random_pixels_and_a_photograph(tmp_path):
+    spec = importlib.util.spec_from_file_location("export", str(ROOT / "tools" / "export.py"))
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    free = tool.inputs(None, [], 0)
+    assert [x.shape for x in free] == [(1, 3, 129, 129), (1, 3, 161, 97), (1, 3, 297, 449)]
+    np.testing.assert_allclose(free[2][0].mean(axis=(1, 2)), chelsea().mean(axis=(0, 1)), atol=1)  # a cat
+    assert 60 < free[0].std() < 90 and not np.array_equal(free[0][0, 0, :97, :97], free[1][0, 0, :97, :97])
+    write_label(tmp_path / "x.png", np.ones((20, 30), np.uint8))
+    more = tool.inputs((65, 97), [str(tmp_path / "x.png")], 2)
+    assert [x.shape for x in more] == [(1, 2, 3, 65, 97)] * 3 and {x.dtype for x in more} == {np.dtype("float32")}
+    np.testing.assert_array_equal(more[1][0, 1], np.roll(more[1][0, 0], 7, axis=-1))
 
 
 def test_wrong_options_are_named(net):
