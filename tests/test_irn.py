@@ -125,3 +125,42 @@ def test_wrong_settings_are_named():
         IRN("vgg16")
     with pytest.raises(ValueError, match="crop: 64, expected at least 76 pixels for radius 10"):
         BoundaryObjective(BoundaryTraining.preset("animals", crop=64), [mx.cpu()])
+
+
+def set_random(net):
+    """Give every parameter but bn_data's numbers that depend on its name's place and its shape alone."""
+    rng, parameters = np.random.RandomState(0), net.collect_params()
+    for name in sorted(name for name in parameters if not name.startswith("bn_data")):
+        shape = parameters[name].shape
+        if name.endswith("_weight"):
+            value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        elif name.endswith(("_gamma", "_moving_var")):
+            value = rng.uniform(0.5, 1.5, shape)
+        else:
+            value = rng.standard_normal(shape) * 0.2
+        parameters[name].set_data(mx.nd.array(value))
+
+
+def test_the_published_network_gives_the_same():
+    """Some of its results (github jiwoon-ahn/irn, run with PyTorch 2.13) for the same parameters and the same image."""
+    net = network("resnet50v1b")
+    image = mx.nd.array(np.random.RandomState(1).randint(0, 256, (1, 3, 64, 96)))
+    net(image)
+    set_random(net)
+    boundary, field = (result.asnumpy()[0] for result in net(image))
+    published = [
+        [-0.3956475, -0.9658899, -0.9146039],
+        [-1.6103551, -1.2503077, -0.8541599],
+        [-0.9992365, -2.3265352, -0.7463921],
+        [-1.2765312, -1.1234810, -1.5851723],
+    ]
+    np.testing.assert_allclose(boundary[0, ::5, ::8], published, atol=2e-5)
+    published = [[[0.0107364, -0.4668228], [-0.6876629, 0.6063641]], [[-0.9321767, -0.6203688], [-0.9012209, -0.0752271]]]
+    np.testing.assert_allclose(field[:, ::8, ::12], published, atol=2e-5)
+
+
+@pytest.mark.parametrize("preset", ["voc12", "animals", "scenes"])
+def test_every_preset_makes_a_training(preset):
+    settings = BoundaryTraining.preset(preset)
+    objective = BoundaryObjective(settings, [mx.cpu()])
+    assert settings.crop % 16 == 0 and len(objective.loss.terms) == (5 if settings.displacement else 3)
