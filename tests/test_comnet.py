@@ -20,9 +20,10 @@ from cian.data.long_side import LongSideExamples, random_window, with_long_side
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.engine import learning_rate, make_trainer
+from cian.export import trace
 from cian.files import read_json, write_json
 from cian.models.cam import CAM
-from cian.models.checkpoint import read_params
+from cian.models.checkpoint import named_arrays, read_params, save_checkpoint
 from cian.models.comnet import COMNet
 from cian.objectives import MatchingObjective
 from cian.runtime import mx
@@ -76,6 +77,17 @@ def test_the_network_is_the_sequence_of_its_parts(size):
     assert grid == features.shape[3:] == (6, 6) and np.array_equal(
         found.asnumpy(), net.intra.nearest(nd, enhanced)[size:].asnumpy()
     )
+
+
+@pytest.mark.parametrize("padding", ["matched", "ignored"])
+def test_its_symbol_runs_without_this_code(padding, tmp_path):
+    net, x = network(padding=padding), groups(2, 2)
+    path = tmp_path / "comnet-symbol.json"
+    path.write_text(trace(net, ["logits"]))
+    save_checkpoint(tmp_path / "comnet-0000.params", named_arrays(net))
+    block = mx.gluon.SymbolBlock.imports(str(path), ["data"], str(tmp_path / "comnet-0000.params"))
+    for one in (x, groups(1, 3, side=57)):  # the graph takes groups and images of any size
+        np.testing.assert_allclose(block(one).asnumpy(), net(one).asnumpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_group_changes_its_members_only_through_inter_matching():
