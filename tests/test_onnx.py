@@ -1,12 +1,15 @@
 """ONNX exports: equal to MXNet in onnxruntime, and each fault of MXNet's converter shown to be handled."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cian.onnx_export
 from cian.export import export
+from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.layers import BatchNorm
 from cian.onnx_export import export_onnx, session
 from cian.runtime import mx
@@ -14,6 +17,7 @@ from cian.symbols import about, build, exported_block
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+ROOT = Path(__file__).resolve().parents[1]
 SIZE = (65, 97)
 
 
@@ -134,6 +138,24 @@ def test_a_saturated_softmax_has_no_denormal_numbers(tmp_path):
     assert 1e-38 < found.min() < 1e-32 and found.max() > 0.01
     wanted = np.exp(values.reshape(1, -1).astype(np.float64) - values.max())
     np.testing.assert_allclose(found, wanted / wanted.sum(), rtol=1e-4, atol=1e-30)
+
+
+def test_the_tool_writes_onnx_of_the_published_size_unless_told_otherwise(tmp_path):
+    net = initialised("cian", "resnet10", 3)
+    save_checkpoint(tmp_path / "n.params", named_arrays(net))
+    spec = importlib.util.spec_from_file_location("export", str(ROOT / "tools" / "export.py"))
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    words = ["--checkpoint", str(tmp_path / "n.params"), "--backbone", "resnet10", "--onnx", "--output"]
+    assert tool.ONNX_SIZE == (513, 513)
+    tool.ONNX_SIZE = SIZE  # quicker
+    tool.main(words + [str(tmp_path / "x")])
+    tool.main(words + [str(tmp_path / "y"), "--size", "33,41", "--labels"])
+    for name, shape, outputs in (("x", SIZE, (1, 3, 9, 13)), ("y", (33, 41), (1, 33, 41))):
+        image = np.ascontiguousarray(images(1)[0][:, :, : shape[0], : shape[1]])
+        assert session(tmp_path / f"{name}.onnx").run(None, {"data": image})[0].shape == outputs
+    with pytest.raises(ValueError, match="--onnx and --group"):
+        tool.main(words + [str(tmp_path / "z"), "--group", "2"])
 
 
 def test_free_size_is_refused_and_a_failure_leaves_nothing(tmp_path, monkeypatch):

@@ -34,6 +34,7 @@ from cian.symbols import (
 )
 
 log = logging.getLogger(__name__)
+ONNX_SIZE = (513, 513)  # the published test size
 FREE_SIZES = ((129, 129), (161, 97))  # inputs of the verification where the size is free
 
 
@@ -80,13 +81,13 @@ def parse_args(argv):
         type=two_sides,
         default=None,
         metavar="H,W",
-        help="fixed size of the input, multiples of 8 plus 1 such as 513,513 (default: free)",
+        help="fixed size of the input, multiples of 8 plus 1 such as 513,513 (default: free; with --onnx 513,513)",
     )
     parser.add_argument("--multi-scale", action="store_true", help="scales 0.75, 1, 1.25 and their maximum, as published")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image, as published")
     parser.add_argument("--group", type=int, default=0, help="export the training network for groups of this many images")
     parser.add_argument("--image", action="append", default=[], help="another picture to verify the export on")
-    parser.add_argument("--onnx", action="store_true", help="also write OUTPUT.onnx, checked in onnxruntime; needs --size")
+    parser.add_argument("--onnx", action="store_true", help="also write OUTPUT.onnx, of fixed size, checked in onnxruntime")
     return parser.parse_args(argv)
 
 
@@ -132,8 +133,11 @@ def main(argv=None):
         raise ValueError("output: missing; --output is the path of the export without ending")
     if args.onnx:
         packages()
-        if not args.size or args.group:
-            raise ValueError("--onnx needs a fixed size, --size H,W, and a network of single images")
+        if args.group:
+            raise ValueError("--onnx and --group: ONNX is for networks of single images")
+        if not args.size:
+            args.size = ONNX_SIZE
+            log.info("--onnx needs a fixed size: %d,%d; give another with --size", *args.size)
     backbone = backbone_of(args)
     if args.checkpoint:
         net, method, count = network_of_checkpoint(args.checkpoint, backbone, args.similarity)
