@@ -4,7 +4,10 @@ An export is two files, NAME-symbol.json and NAME-0000.params, loaded by `mx.glu
 `mx.model.load_checkpoint`. Input `data`: (N, 3, H, W) RGB 0..255, float32.
 """
 
+import contextlib
 import json
+import logging
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -17,9 +20,12 @@ from cian.models.checkpoint import named_arrays
 from cian.models.multi_scale import MultiScale
 from cian.runtime import mx
 
+log = logging.getLogger(__name__)
 ENDINGS = ("-symbol.json", "-0000.params")
 KINDS = ("logits", "probabilities", "labels")
 KEPT = ("__shape__", "__dtype__", "__cian__")  # attributes of variables; initial values and learning rates are of training
+FUSION = "MXNET_SUBGRAPH_BACKEND"
+FUSED = 1e-3  # as TOLERANCE, where MXNet fuses operators: on a ResNet-101 of random weights it made 2e-5
 TOLERANCE = 1e-5  # of an export against its network, relative to the largest value where that is above 1
 STEMS = {  # operator -> stem of the names of its unnamed nodes
     "Activation": "relu",
@@ -189,15 +195,21 @@ def verify(name, block, images):
     """Largest deviation of the files NAME-symbol.json, NAME-0000.params from `block`; RuntimeError above TOLERANCE.
 
     They are loaded by SymbolBlock.imports and by mx.mod.Module, and run on each of `images`. Labels count as equal where the
-    network's logits of both are, within the tolerance.
+    network's logits of both are, within the tolerance. A Module fuses operators on CPUs, which round differently: with them
+    the bound is FUSED, and what is above TOLERANCE is logged.
     """
-    largest = 0.0
     single = symbol_block(f"{name}-symbol.json", f"{name}-0000.params", mx.cpu())
-    for image in images:
-        image = mx.nd.array(image, dtype="float32")
-        wanted = as_arrays(block(image))
-        for loader, found in (("SymbolBlock", as_arrays(single(image))), ("Module", run_module(name, image))):
-            for one, other in zip(found, wanted):
+    ways = {
+        "SymbolBlock": (lambda image: as_arrays(single(image)), TOLERANCE),
+        "Module": (lambda image: run_module(name, image, False), TOLERANCE),
+        "Module with fused operators": (lambda image: run_module(name, image, True), FUSED),
+    }
+    images = [mx.nd.array(image, dtype="float32") for image in images]
+    wanted = [as_arrays(block(image)) for image in images]
+    largest = dict.fromkeys(ways, 0.0)
+    for loader, (run, tolerance) in ways.items():
+        for image, outputs in zip(images, wanted):
+            for one, other in zip(run(image), outputs):
                 if one.shape != other.shape or not np.isfinite(one).all():
                     raise RuntimeError(
                         f"{Path(name).name}: loaded by {loader} it gives {one.shape}, or values that are not "
@@ -205,23 +217,43 @@ def verify(name, block, images):
                     )
                 if isinstance(block, Output) and block.kind == "labels":
                     one, other = block.chosen_logits(image, one), block.chosen_logits(image, other)
-                largest = float(np.maximum(largest, np.abs(one - other).max() / max(1.0, np.abs(other).max())))  # NaN stays
-            if not largest <= TOLERANCE:
-                raise RuntimeError(
-                    f"{Path(name).name}: loaded by {loader} it differs from the network by {largest:.2g}, more "
-                    f"than {TOLERANCE:g}; nothing was written"
-                )
-    return largest
+                deviation = np.abs(one - other).max() / max(1.0, np.abs(other).max())
+                largest[loader] = float(np.maximum(largest[loader], deviation))  # NaN stays
+        if not largest[loader] <= tolerance:
+            raise RuntimeError(
+                f"{Path(name).name}: loaded by {loader} it differs from the network by {largest[loader]:.2g}, more "
+                f"than {tolerance:g}; nothing was written"
+            )
+    fused = largest.pop("Module with fused operators")
+    if fused > TOLERANCE:
+        log.info("%s: the operators that MXNet fuses in a Module on CPUs round otherwise, by %.2g", Path(name).name, fused)
+    return max(largest.values())
 
 
-def run_module(name, image):
-    """Outputs of an export on (N, 3, H, W), by mx.mod.Module: list of arrays."""
+def run_module(name, image, fused):
+    """Outputs of an export on (N, 3, H, W), by mx.mod.Module with or without fused operators: list of arrays."""
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(name), 0)
     module = mx.mod.Module(symbol, data_names=["data"], label_names=None, context=mx.cpu())
-    module.bind([("data", image.shape)], for_training=False)
+    with contextlib.ExitStack() as stack:
+        if not fused:
+            stack.enter_context(without_fusion())
+        module.bind([("data", image.shape)], for_training=False)
     module.set_params(arguments, auxiliary)
     module.forward(mx.io.DataBatch([image]), is_train=False)
     return [output.asnumpy() for output in module.get_outputs()]
+
+
+@contextlib.contextmanager
+def without_fusion():
+    """Let MXNet fuse no operators in the modules that are bound meanwhile."""
+    before = os.environ.get(FUSION)
+    os.environ[FUSION] = "NONE"
+    try:
+        yield
+    finally:
+        del os.environ[FUSION]
+        if before is not None:
+            os.environ[FUSION] = before
 
 
 def as_arrays(result):

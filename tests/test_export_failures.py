@@ -13,7 +13,7 @@ from PIL import Image
 from voc_trees import write_image
 
 import cian.export
-from cian.export import export
+from cian.export import FUSION, export, without_fusion
 from cian.files import put_in_place, writable_folder
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.runtime import mx
@@ -230,21 +230,50 @@ def test_pictures_of_one_name_do_not_replace_each_other(checkpoint, tmp_path):
     assert set(contents(tmp_path / "out")) - set(before) == {"pred/b.png", "overlay/b.png"}
 
 
-def test_verification_covers_module_and_symbolblock(old, tmp_path, monkeypatch):
-    """A difference that only one of the two ways of loading shows is found."""
+@pytest.mark.parametrize(
+    "way, factor, good",
+    [
+        ("SymbolBlock", 1.0001, False),
+        ("Module", 1.0001, False),
+        ("Module with fused operators", 1.0001, True),  # rounding, which is logged
+        ("Module with fused operators", 1.01, False),
+    ],
+)
+def test_every_way_of_loading_is_verified(way, factor, good, old, tmp_path, monkeypatch, caplog):
+    """A difference that only one way of loading shows."""
     net = build("cian", "resnet10", 3)
-    net.initialize()
+    mx.random.seed(0)
+    net.initialize(mx.init.Xavier())
+    net.fc1.weight.set_data(200 * net.fc1.weight.data())
     block, outputs = exported_block(net, "cian")
-    before, images = contents(tmp_path), [np.ones((1, 3, 33, 33), np.float32)]
-    for way, name in (("SymbolBlock", "symbol_block"), ("Module", "run_module")):
-        honest = getattr(cian.export, name)
-        changed = {
-            "symbol_block": lambda *files, honest=honest: lambda x: honest(*files)(x) * 1.001,
-            "run_module": lambda *given, honest=honest: [y * 1.001 for y in honest(*given)],
-        }
-        monkeypatch.setattr(cian.export, name, changed[name])
-        monkeypatch.setattr(cian.export, "TOLERANCE", 1e-12)
-        with pytest.raises(RuntimeError, match=f"loaded by {way} it differs from the network"):
-            export(old, block, outputs, None, images, overwrite=True)
-        monkeypatch.undo()
+    before, images = contents(tmp_path), [np.random.RandomState(0).uniform(0, 255, (1, 3, 33, 33)).astype(np.float32)]
+    assert np.abs(block(mx.nd.array(images[0])).asnumpy()).max() > 1  # the tolerance is relative to that
+    single, module = cian.export.symbol_block, cian.export.run_module
+    if way == "SymbolBlock":
+        monkeypatch.setattr(cian.export, "symbol_block", lambda *files: lambda x: single(*files)(x) * factor)
+    else:
+        wrong = way != "Module"
+        monkeypatch.setattr(
+            cian.export,
+            "run_module",
+            lambda name, x, fused: [y * (factor if fused == wrong else 1) for y in module(name, x, fused)],
+        )
+    if good:
+        with caplog.at_level("INFO"):
+            assert export(old, block, outputs, None, images, overwrite=True)[1] <= 1e-5
+        assert "round otherwise, by 0.0001" in caplog.text or "round otherwise, by 1e-04" in caplog.text
+        return
+    with pytest.raises(RuntimeError, match=f"x: loaded by {way} it differs from the network by"):
+        export(old, block, outputs, None, images, overwrite=True)
     assert contents(tmp_path) == before
+
+
+def test_fusion_is_switched_off_and_on_again(monkeypatch):
+    for before in (None, "MKLDNN"):
+        monkeypatch.delenv(FUSION, raising=False)
+        if before:
+            monkeypatch.setenv(FUSION, before)
+        with pytest.raises(ZeroDivisionError), without_fusion():
+            assert os.environ[FUSION] == "NONE"
+            1 / 0  # noqa: B018
+        assert os.environ.get(FUSION) == before
