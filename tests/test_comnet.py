@@ -165,7 +165,7 @@ def test_published_settings():
     make_trainer(net, s, "local")
     trained = {name: p for name, p in net.collect_params().items() if p.grad_req != "null"}
     assert not [name for name in trained if name.startswith(("bn_data", "conv0", "bn0", "stage1", "stage2"))]
-    assert {name for name, p in trained.items() if p.lr_mult == 10} == {"classifier_weight", "conv_match_weight"}
+    assert {name for name, p in trained.items() if p.lr_mult == 10} == {"classifier_weight"}
     assert {"stage3_unit1_sc_weight", "stage3_unit1_sc_bn_gamma", "stage4_unit3_bn3_beta"} < set(trained)
     assert len(trained) == 2 + 3 * (6 * 3 + 3 * 3) + 2 * 3  # weights, gammas and betas of 9 units and 2 projections
 
