@@ -22,7 +22,22 @@ from cian.models.checkpoint import read_params
 from cian.parallel import stream_parallel
 from cian.seeds import load_cam, save_cam
 
-SMALL = ["--crop", "64", "--radius", "5", "--batch", "2", "--epochs", "2", "--label-crf-iterations", "2", "--workers", "1"]
+THRESHOLDS = ["--confident-foreground", "0.3", "--confident-background", "0.05"]
+SMALL = [
+    *THRESHOLDS,
+    "--crop",
+    "64",
+    "--radius",
+    "5",
+    "--batch",
+    "2",
+    "--epochs",
+    "2",
+    "--label-crf-iterations",
+    "2",
+    "--workers",
+    "1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +144,7 @@ def test_masks_are_kept_and_another_method_is_refused(data, tmp_path):
     again = refine(data, tmp_path, "--refine", "none")
     assert first.exists() and len(again) == 5 and marked.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="holds files of another checkpoint or other settings"):
-        refine(data, tmp_path, "--refine", "none", "--cam-threshold", "0.5")
+        refine(data, tmp_path, "--refine", "none", "--cam-threshold", "0.4")
 
 
 def test_masks_train_the_segmentation_network(data, tmp_path):
