@@ -29,10 +29,6 @@ def collect(sections, start):
 
 
 CPU, GPU = read_requirements("requirements-cpu.txt"), read_requirements("requirements.txt")
-# For mx.onnx, which does not work with newer ones. For Python 3.12 they have no wheels, and for 3.11 onnxruntime asks for
-# numpy >= 1.24.2, which would take the pinned one away.
-ONNX = ["onnx==1.14.1", "onnxruntime==1.15.1", "coloredlogs==15.0.1", "flatbuffers==25.2.10", "humanfriendly==10.0",
-        "mpmath==1.3.0", "protobuf==4.25.6", "sympy==1.13.3", "typing-extensions==4.12.2"]
 
 setup(
     name="cian",
@@ -45,11 +41,11 @@ setup(
     ext_modules=[Extension("cian._mean_field", ["cian/native/mean_field.cpp"], depends=["cian/native/permutohedral.h"],
                            extra_compile_args=["-O3", "-std=c++14"], language="c++", optional=True)],
     install_requires=[line for heading, lines in CPU.items() for line in lines
-                      if heading and not heading.startswith(("Tests", "What builds"))],
+                      if heading and not heading.startswith(("ONNX", "Tests", "What builds"))],
     extras_require={
         "cpu": CPU[""],
         "gpu": GPU[""],
-        "dev": collect(CPU, "Tests"),
-        "onnx": [line + '; python_version < "3.11"' for line in ONNX],
+        "dev": collect(CPU, "Tests") + collect(CPU, "ONNX"),
+        "onnx": collect(CPU, "ONNX"),
     },
 )

@@ -20,7 +20,7 @@ CPU_SET, GPU_SET = "requirements-cpu.txt", "requirements.txt"
 USABLE = ((5, 0), (8, 9))  # compute capabilities mxnet-cu112 has machine code for; it brings no PTX for newer ones
 PLATFORMS = ("Linux x86_64", "Linux aarch64", "Darwin x86_64")  # what MXNet 1.9.1 has wheels for
 # Measured, in GB and rounded up: what .venv takes, and what pip downloads (once to TMPDIR, once to its cache).
-SIZES = {CPU_SET: (1.1, 0.4), GPU_SET: (5.5, 2.6)}
+SIZES = {CPU_SET: (1.2, 0.5), GPU_SET: (5.7, 2.7)}
 # By package manager: install command, and package names of headers, venv, compiler, libGL, GLib, OpenMP.
 MANAGERS = {
     "apt-get": ("apt-get install -y", {"headers": "python{version}-dev", "venv": "python{version}-venv",

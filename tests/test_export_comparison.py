@@ -55,7 +55,6 @@ def test_not_a_number_is_not_lost():
 )
 def test_three_ways_agree_on_real_images(method, backbone, size, shared):
     """Issue 5's bounds for ONNX, on a few small real images; tools/benchmark.py export measures more, and larger ones."""
-    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     pictures = sorted((shared / "data" / "VOC2012-animals" / "JPEGImages").glob("*.jpg"))[:3]
     net = random_network(method, backbone, 20 if method == "cam" else 21)
     images = [fitted_image(path, (size, size)) for path in pictures]
@@ -77,7 +76,6 @@ def test_random_networks_give_several_classes(shared):
 
 
 def test_benchmark_writes_its_figures(shared, tmp_path, capsys):
-    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     spec = importlib.util.spec_from_file_location("benchmark", str(ROOT / "tools" / "benchmark.py"))
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)

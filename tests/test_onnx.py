@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import cian.onnx_export
@@ -15,8 +16,6 @@ from cian.onnx_export import export_onnx, session
 from cian.runtime import mx
 from cian.symbols import about, build, exported_block
 
-onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
-pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (65, 97)
 

@@ -42,6 +42,13 @@ def test_the_sets_differ_in_mxnet_and_cuda_alone():
     assert gpu - cpu == {"mxnet-cu112==1.9.1"} | {f"{name}=={version}" for name, version, _, _ in CUDA_LIBRARIES}
 
 
+def test_onnx_is_part_of_every_set_on_every_python():
+    """So that its tests run wherever the set-up was made by experiments/setup.sh or from the extra `dev`."""
+    for name in ("requirements.txt", "requirements-cpu.txt"):
+        lines = requirements(name)
+        assert "onnx==1.16.2" in lines and "onnxruntime==1.18.1" in lines
+
+
 @pytest.mark.parametrize("capabilities, machine, wish, expected, word", [
     (None, LINUX, "", "requirements-cpu.txt", "no nvidia-smi"),
     ([], LINUX, "", "requirements-cpu.txt", "no GPU"),
