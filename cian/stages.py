@@ -135,7 +135,7 @@ class Runner:
                         "" if self._threads is None else f"\n{last_lines(stage.folder / LOG)}\nall of it: {stage.folder / LOG}"
                     )
                     raise StageFailed(f"{stage.name}: status {status} from {' '.join(words)}{shown}")
-            seconds = round(time.time() - began, 1)
+            seconds = round(time.time() - began, 3)
             write_json(stage.folder / DONE, {"commands": stage.commands, "seconds": seconds})
             return seconds
 

@@ -1,6 +1,7 @@
 """train_irn.py and refine.py as users run them, on tiny generated images: labels, masks, going on, odd and bad input."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -82,12 +83,14 @@ def test_training_writes_labels_log_and_checkpoints(data, trained):
     assert changed == {name for name in first if name.startswith("boundary")}
 
 
-def test_stopped_and_resumed_is_bit_identical(data, trained, tmp_path):
+def test_begun_again_it_ends_with_the_same_parameters(data, trained, tmp_path):
+    """With one OpenMP thread bit-identical; with two a parameter once differed by 8e-8, by the order of some sum."""
     (tmp_path / "run").mkdir()
     for name in ("settings.json", "irn_resnet10-0000.params"):
         (tmp_path / "run" / name).write_bytes((trained / name).read_bytes())
     train(data, tmp_path / "run", "--resume")  # no state: from the start, with labels made again
-    assert largest_difference(tmp_path / "run" / "irn_resnet10-0001.params", trained / "irn_resnet10-0001.params") == 0
+    most = 0 if os.environ["OMP_NUM_THREADS"] == "1" else 1e-6  # cian.runtime sets it
+    assert largest_difference(tmp_path / "run" / "irn_resnet10-0001.params", trained / "irn_resnet10-0001.params") <= most
     with pytest.raises(FileExistsError, match="holds a run already"):
         train(data, trained)
     with pytest.raises(ValueError, match="radius was 5, now 6"):
