@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tables and figures of CIAN, and the report: paper beside measured.
-#   bash experiments/all.sh                                                        generated scenes, about 25 minutes on 2 cores
+#   bash experiments/all.sh                                                        generated scenes, 16 minutes on 2 cores
 #   bash experiments/all.sh --preset animals|voc12 --data ROOT --init WEIGHTS      a data set in VOC layout with masks
 # Further options: those of experiments/tables.py --help. Every stage is trained once, whichever table needs it; interrupted, the
 # same command goes on. The numbers go to experiments/results/, the report with pictures to runs/report_PRESET/REPORT.html.
