@@ -164,8 +164,10 @@ def test_numbers_csv(paper):
 
 
 def test_the_committed_counts_of_table_1(paper):
-    document, (table,) = build_report(read_results(ROOT / "experiments" / "results"), paper)
+    counts = read_results(ROOT / "experiments" / "results")
+    document, (table,) = build_report(counts, paper)
     rows = table_with(Page(to_html(document)), "row", "column", "paper", "measured", "seeds", "difference")
     assert rows[1] == ["Vanilla Deeplab", "# Params", "42.4 M", "42.395 M", "–", "−0.005 (−0.01 %)", "1"]
     assert rows[6] == ["Ours", "# FLOPs", "89.7 G", "89.83 G", "–", "+0.13 (+0.15 %)", "1"]
-    assert len(rows) == 7 and len(table.further) == 6 and not table.warnings
+    assert len(rows) == 7 and not table.warnings
+    assert len(table.further) == len(counts) - 6 > 0  # other networks and sizes, which the paper does not have

@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,8 +81,10 @@ def test_the_tool(tool, tmp_path, capsys):
     assert base64.b64encode(png(3)).decode() in (out / "REPORT.html").read_text(encoding="utf-8")
     assert (out / "fig3_one.png").read_bytes() == png(3)
     capsys.readouterr()
-    tool.main([*common[:4], "--results", str(ROOT / "experiments" / "results")])
-    assert capsys.readouterr().out.startswith(f"{len(results()) + 12} measurements: {out / 'REPORT.html'}")
+    for number, found in enumerate(results()):  # a second folder, with other runs of the same cells
+        write_result(tmp_path / "more", replace(found, run=f"{found.run}-more{number}"))
+    tool.main([*common[:4], "--results", str(tmp_path / "more")])
+    assert capsys.readouterr().out.startswith(f"{2 * len(results())} measurements: {out / 'REPORT.html'}")
 
 
 def test_bad_options_and_files_are_named(tool, tmp_path, capsys):
