@@ -163,7 +163,13 @@ class Matching(Training):
     presets = {
         "voc12": {},
         "animals": dict(
-            backbone="squeezenet1.1", freeze="", long_side=(288, 416), crop=193, batch=8, epochs=6, optimizer="adam", lr=1e-4
+            backbone="squeezenet1.1",
+            freeze="conv0,fire2,fire3,fire4,fire5",  # up to stride 8, as resnet's stages 1 and 2
+            long_side=(240, 352),
+            crop=161,
+            batch=8,
+            optimizer="adam",
+            lr=1e-4,
         ),
         "scenes": dict(
             backbone="resnet10",

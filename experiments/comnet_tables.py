@@ -27,7 +27,11 @@ ROWS = {
     "Baseline + intra-matching": "intra",
     "Baseline + inter-matching + intra-matching": "both",
 }
-GROUP_SIZES, ALPHAS, NEIGHBOURS = (2, 3, 4, 5), (1.2, 1.5, 1.8, 2.0), (6, 8, 10, 12, 16, 32)
+#: values of Tables I, III and IV, of which --values takes a part
+VALUES = {"group_size": (2, 3, 4, 5), "alpha": (1.2, 1.5, 1.8, 2.0), "k": (6, 8, 10, 12, 16, 32)}
+FEWER = {"group_size": (2, 3), "alpha": (1.2, 1.5, 2.0), "k": (8, 16)}
+#: table -> (matching, setting that it varies, the setting in its rows)
+VARIED = {"I": ("inter", "group_size", "N"), "III": ("inter", "alpha", "alpha"), "IV": ("intra", "k", "k")}
 CAM_THRESHOLD = 0.15  # of IRN, at which its and COMNet's class activation is measured
 
 
@@ -36,14 +40,17 @@ def parse_args(argv):
     parser.add_argument(
         "wanted", nargs="*", help="tables I to VII, report (default: I to VI, or VII with COCO, and the report)"
     )
-    add_options(parser, "0 1", "of the classifier (default: the preset's)")
+    add_options(parser, "0", "of the classifier (default: the preset's)")
     parser.add_argument(
         "--cam-scales", default=None, help="scales of the class activation, comma-separated (default: the preset's)"
     )
     parser.add_argument(
         "--segmentation", default=None, help="backbones of Tables VI and VII (default: those of CIAN's Table 4)"
     )
+    parser.add_argument("--values", choices=("paper", "fewer"), default=None, help="values of N, alpha and k in Tables I, III "
+                        "and IV: the paper's 4 + 4 + 6, or 2 + 3 + 2 of them (default: paper; scenes fewer)")  # fmt: skip
     args = complete(parser, parser.parse_args(argv))
+    args.values = args.values or ("fewer" if args.preset == "scenes" else "paper")
     unknown = [name for name in args.wanted if name not in (*TABLES, REPORT)]
     if unknown:
         parser.error(f"{unknown[0]!r}, expected some of {', '.join(TABLES)} and report")
@@ -58,6 +65,7 @@ class COMNetPlan(DataStages):
         self.backbone = args.backbones or Matching.preset(args.preset).backbone
         args.backbones = args.segmentation
         self.cian = Plan(args)
+        self.values = {"paper": VALUES, "fewer": FEWER}[args.values]
         args.backbones = self.backbone
         scales = {} if args.cam_scales is None else dict(cam_scales=tuple(float(word) for word in args.cam_scales.split(",")))
         default = {} if args.preset != "voc12" else dict(cam_scales=(1.0, 0.5, 1.5, 2.0))
@@ -138,19 +146,13 @@ def cells(plan, table):
     for seed in plan.args.seeds:
         if table == "I":
             found.append((plan.classifier(seed, matching="none"), "baseline", "mIoU", "cam.json"))
-            for size in GROUP_SIZES:
-                stage = plan.classifier(seed, matching="inter", **({} if size == 2 else {"group_size": size}))
-                found.append((stage, f"N = {size}", "mIoU", "cam.json"))
-        elif table == "II":
+        if table == "II":
             found += [(plan.classifier(seed, matching=matching), row, "mIoU", "cam.json") for row, matching in ROWS.items()]
-        elif table == "III":
-            for alpha in ALPHAS:
-                stage = plan.classifier(seed, matching="inter", **({} if alpha == 1.5 else {"alpha": alpha}))
-                found.append((stage, f"alpha = {alpha}", "mIoU", "cam.json"))
-        elif table == "IV":
-            for k in NEIGHBOURS:
-                stage = plan.classifier(seed, matching="intra", **({} if k == 8 else {"k": k}))
-                found.append((stage, f"k = {k}", "mIoU", "cam.json"))
+        elif table in VARIED:
+            matching, setting, label = VARIED[table]
+            for value in plan.values[setting]:
+                changes = {} if value == getattr(Matching, setting) else {setting: value}  # the default is Table II's own
+                found.append((plan.classifier(seed, matching=matching, **changes), f"{label} = {value}", "mIoU", "cam.json"))
         elif table == "V":
             for row, matching in (("IRN", "none"), ("Ours", "both")):
                 found.append((plan.classifier(seed, matching=matching), row, "CAM", "cam.json"))
@@ -185,7 +187,8 @@ def main(argv=None):
     if "VII" in wanted and not coco:
         raise ValueError(f"Table VII needs COCO's 81 classes, {plan.data} has {len(plan.dataset.classes)}")
     chosen = [(table, cell) for table in TABLES if table in wanted for cell in cells(plan, table)]
-    stages = in_order([cell[0] for _, cell in chosen] + [plan.figures()])
+    pictures = [plan.figures()] if {"II", "V", "VI"} & set(wanted) else []
+    stages = in_order([cell[0] for _, cell in chosen] + pictures)
     last = [tool("benchmark", "matching", "--results", args.results)] if "I" in wanted else []
     if REPORT in wanted:
         output = plan.runs / f"report_{args.preset}"
