@@ -3,7 +3,7 @@
 from cian.cam_labels import crf_label, label_of_scores, threshold_label
 from cian.random_walk import walk_scores
 
-#: method -> the settings (irn_config.Refinement) that decide its masks
+#: method -> the settings (Refinement) that decide its masks
 USED = {
     "none": ("cam_threshold",),
     "crf": ("cam_threshold", "crf_iterations"),
@@ -22,7 +22,7 @@ def needs_boundary(method):
 def refine(image, class_ids, maps, method, settings, boundary=None):
     """Mask of an image uint8 (H, W, 3) from its class activation maps (C, h, w) in [0, 1]: class indices, uint8 (H, W).
 
-    method: one of USED; settings: irn_config.Refinement; boundary: ((H-1)//4+1, (W-1)//4+1) in [0, 1] for the walk.
+    method: one of USED; settings: config.Refinement; boundary: ((H-1)//4+1, (W-1)//4+1) in [0, 1] for the walk.
     """
     if not needs_boundary(method):
         return threshold_label(

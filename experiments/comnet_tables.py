@@ -12,9 +12,8 @@ from cian_plan import Plan
 from plan import LABELS, ROOT, DataStages, add_options, complete, digest, print_plan, run_plan, tool
 
 from cian.cli import run_tool
-from cian.config import Matching, Seeding
+from cian.config import BoundaryTraining, Matching, Refinement, Seeding
 from cian.files import read_json
-from cian.irn_config import BoundaryTraining, Refinement
 from cian.runs import settings_record
 from cian.stages import in_order
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cian.cam_labels import CRF, confident_label, crf_label, label_of_scores, threshold_label
+from cian.config import Refinement
 from cian.crf import dense_crf
-from cian.irn_config import Refinement
 from cian.refinement import USED, needs_boundary, refine
 
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Floors of the package; a module in a folder stands on the folder's floor. Tools are floor 4.
 FLOORS = (
-    ("cian", "config", "cuda", "denormals", "files", "irn_config", "runtime"),
+    ("cian", "config", "cuda", "denormals", "files", "runtime"),
     ("data", "affinity_figure", "affinity_maps", "affinity_summary", "improvement", "mask_quality", "matching_figure",
      "activation_files", "barrier", "cam_labels", "crf", "figures", "metrics", "parallel", "paths",
      "refinement_figure", "report", "results", "runs",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cian.boundary import BoundaryObjective, boundary_map, load_boundary_network
-from cian.irn_config import BoundaryTraining
+from cian.config import BoundaryTraining
 from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
 from cian.models.irn import IRN, MAPS, Branch
 from cian.runtime import mx

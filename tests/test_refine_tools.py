@@ -14,11 +14,11 @@ from test_main_job import tool
 from cian import refinement
 from cian.boundary import boundary_map, load_boundary_network
 from cian.cam_labels import confident_label
+from cian.config import BoundaryTraining, Refinement
 from cian.data.boundary_examples import BoundaryExamples, random_span
 from cian.data.images import palette, read_image, read_label
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
-from cian.irn_config import BoundaryTraining, Refinement
 from cian.models.checkpoint import read_params
 from cian.parallel import stream_parallel
 from cian.seeds import load_cam, save_cam

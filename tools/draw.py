@@ -28,7 +28,8 @@ from cian.affinity_maps import measure_pair, without_nan
 from cian.affinity_summary import percent
 from cian.classifiers import load_classifier
 from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
-from cian.config import Segmentation, yes_or_no
+from cian.config import Segmentation
+from cian.config.arguments import yes_or_no
 from cian.data.groups import GROUPINGS
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset

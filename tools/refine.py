@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from cian.boundary import boundary_map, load_boundary_network
 from cian.cli import add_preset, chosen_devices, claim_output, run_tool
-from cian.config import add_arguments, from_arguments
+from cian.config import Refinement, add_arguments, from_arguments
 from cian.data.images import read_image, read_label, write_label
 from cian.data.voc import open_dataset
 from cian.figures import write_png
-from cian.irn_config import Refinement
 from cian.parallel import stream_parallel
 from cian.refinement import USED, needs_boundary, refine
 from cian.refinement_figure import refinement_sheet

@@ -13,13 +13,12 @@ from tqdm import tqdm
 from cian.boundary import BoundaryObjective, load_backbone
 from cian.cam_labels import confident_label
 from cian.cli import TrainingBar, add_training_options, chosen_devices, run_tool
-from cian.config import from_arguments
+from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
 from cian.data.images import read_image, write_label
 from cian.data.loader import Loader, Plan
 from cian.data.voc import open_dataset
 from cian.engine import Fit
-from cian.irn_config import BoundaryTraining
 from cian.parallel import map_parallel
 from cian.runs import Run, circumstances, settings_record
 from cian.runtime import mx, versions

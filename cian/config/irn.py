@@ -9,7 +9,7 @@ training images (README).
 from dataclasses import dataclass
 from typing import Tuple
 
-from cian.config import Settings, setting
+from cian.config.settings import Settings, setting
 
 
 @dataclass(frozen=True)

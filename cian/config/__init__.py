@@ -1,0 +1,24 @@
+"""Settings as frozen dataclasses with presets; the command lines of the tools are made from them.
+
+`voc12` is the published configuration and the default. `animals` (real VOC images of five animals and persons) and `scenes`
+(generated images) are for machines without a GPU; how their values were chosen stands in the README.
+"""
+
+from cian.config.arguments import add_arguments, from_arguments
+from cian.config.inference import Inference, Seeding
+from cian.config.irn import BoundaryTraining, Refinement
+from cian.config.settings import PRESETS
+from cian.config.training import Classifier, Matching, Segmentation
+
+__all__ = [
+    "PRESETS",
+    "BoundaryTraining",
+    "Classifier",
+    "Inference",
+    "Matching",
+    "Refinement",
+    "Seeding",
+    "Segmentation",
+    "add_arguments",
+    "from_arguments",
+]
