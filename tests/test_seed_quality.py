@@ -96,30 +96,36 @@ def test_evaluate_writes_the_curve(folder, capsys):
     root, data, truths = folder
     listed = data / "ImageSets" / "Segmentation" / "train_aug.txt"
     common = ["--cams", root / "cam", "--ground-truth", data / "SegmentationClassAug", "--list", listed, "--workers", "1"]
-    more = ["--classes", "background,cat,dog", "--curve", root / "curve", "--json", root / "best.json", "--mark", "0.3"]
+    more = ["--classes", "background,cat,dog", "--curve", root / "curve", "--json", root / "best.json", "--mark", "0.15"]
     tool("evaluate", *common, *more)
     with open(str(root / "curve.csv"), encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 49 and list(rows[0])[4:] == ["background", "cat", "dog"]
+    assert len(rows) == 50 and list(rows[0])[4:] == ["background", "cat", "dog"]
     best = max(rows, key=lambda row: float(row["miou"]))
     result = read_json(root / "best.json")
     assert result["threshold"] == float(best["threshold"]) and result["miou"] == pytest.approx(float(best["miou"]), abs=1e-6)
-    row = next(row for row in rows if row["threshold"] == "0.3")
-    matrix = oracle(root, truths, 0.3)
+    row = next(row for row in rows if row["threshold"] == "0.15")
+    matrix = oracle(root, truths, 0.15)
     right = matrix[CAT, CAT] + matrix[DOG, DOG]
     assert float(row["foreground_precision"]) == pytest.approx(right / matrix[:, 1:].sum(), abs=1e-6)
     assert float(row["foreground_recall"]) == pytest.approx(right / matrix[1:].sum(), abs=1e-6)
-    assert result["miou_at"] == {"0.3": pytest.approx(float(row["miou"]), abs=1e-6)}
+    assert result["miou_at"] == {"0.15": pytest.approx(float(row["miou"]), abs=1e-6)}
     picture = read_image(root / "curve.png")
     assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
     out = capsys.readouterr().out
-    assert f"best mean IoU at threshold {float(best['threshold']):g}" in out and "mean IoU at threshold 0.3: " in out
+    assert f"best mean IoU at threshold {float(best['threshold']):g}" in out and "mean IoU at threshold 0.15: " in out
 
 
 @pytest.mark.parametrize("words", [["--curve", "x"], ["--mark", "0.3"]])
 def test_curve_options_need_cams(words):
     with pytest.raises(SystemExit):
         module_of("evaluate").parse_args(["--predictions", "a", "--ground-truth", "b", "--list", "c", *words])
+
+
+def test_the_marked_threshold_is_one(capsys):
+    with pytest.raises(SystemExit):
+        module_of("evaluate").parse_args(["--cams", "a", "--ground-truth", "b", "--list", "c", "--mark", "15"])
+    assert "--mark: 15, expected a threshold between 0 and 1" in capsys.readouterr().err
 
 
 def test_score_of_a_seed_by_hand():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.files import write_json
 from cian.metrics import evaluate_folder
-from cian.seed_quality import measure_cams, write_curve
+from cian.seed_quality import THRESHOLDS, measure_cams, write_curve
 
 
 def parse_args(argv=None):
@@ -22,7 +22,7 @@ def parse_args(argv=None):
     measured.add_argument("--predictions", type=Path, help="folder with ID.png, class indices")
     measured.add_argument("--cams", type=Path, help="folder with ID.npz, class activation maps of make_seeds.py")
     parser.add_argument("--curve", type=Path, help="with --cams: write mean IoU by threshold to CURVE.csv and CURVE.png")
-    parser.add_argument("--mark", type=float, help="with --cams: another threshold to show and to mark in the plot")
+    parser.add_argument("--mark", type=float, help="with --cams: another threshold to measure at and mark, in (0, 1)")
     parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
     parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line")
     parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
@@ -40,6 +40,8 @@ def parse_args(argv=None):
     args = parser.parse_args(argv)
     if args.cams is None and (args.curve is not None or args.mark is not None):
         parser.error("--curve and --mark need --cams")
+    if args.mark is not None and not 0 < args.mark < 1:
+        parser.error(f"--mark: {args.mark:g}, expected a threshold between 0 and 1")
     if args.cams is not None and args.seeds:
         parser.error("--seeds needs --predictions")
     return args
@@ -137,17 +139,18 @@ def _percent(value):
 
 def evaluate_cams(args, ids, names, chosen, progress):
     """Measure --cams, write the curve; the scores at the best threshold as table and as JSON value."""
-    curve = measure_cams(args.cams, args.ground_truth, ids, names, workers=args.workers, progress=progress)
+    thresholds = sorted({*THRESHOLDS, *([] if args.mark is None else [args.mark])})
+    curve = measure_cams(args.cams, args.ground_truth, ids, names, thresholds, args.workers, progress)
     best, means = curve.best(chosen), curve.mean_iou(chosen)
-    nearest = None if args.mark is None else int(np.abs(np.subtract(curve.thresholds, args.mark)).argmin())
     if args.curve:
         write_curve(args.curve, curve, chosen, args.mark, f"CAM of {args.list.stem}, {len(ids)} images")
     result = {"threshold": curve.thresholds[best], **as_json(curve.scores[best], chosen, False)}
     result["totals"] = _plain_totals(curve.scores[best])
     lines = [f"CAM, best mean IoU at threshold {curve.thresholds[best]:g}", as_table(curve.scores[best], chosen, False)]
-    if nearest is not None:
-        result["miou_at"] = {f"{curve.thresholds[nearest]:g}": _plain(means[nearest])}
-        lines.append(f"mean IoU at threshold {curve.thresholds[nearest]:g}: {_percent(means[nearest]).strip()}")
+    if args.mark is not None:
+        marked = means[thresholds.index(args.mark)]
+        result["miou_at"] = {f"{args.mark:g}": _plain(marked)}
+        lines.append(f"mean IoU at threshold {args.mark:g}: {_percent(marked).strip()}")
     return "\n".join(lines), result
 
 
