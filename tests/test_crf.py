@@ -1,19 +1,12 @@
 """Dense CRF: equal to pydensecrf called directly, to a slow dense sum, to the golden file; pruned near exact; errors."""
 
-import importlib.util
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 from pydensecrf.densecrf import DenseCRF2D
 
 from cian import crf
 from cian.crf import CRFSettings, crf_probabilities, dense_crf
-from cian.data.images import read_image, write_label
-from cian.data.voc import open_dataset
-from cian.files import read_json, write_text
+from cian.data.images import read_image
 
 
 def make_case(classes=21, height=96, width=120, seed=0):
@@ -162,53 +155,6 @@ def test_compiled_is_exact(classes):
     for settings in (CRFSettings(), CRFSettings(bilateral_sxy=50, bilateral_srgb=5)):
         equal = dense_crf(image, logits, 10, "exact", settings) == dense_crf(image, logits, 10, "compiled", settings)
         assert equal.mean() > 0.9999
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark", Path(__file__).parents[1] / "tools" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_pruned_on_real_images(shared, benchmark):
-    """A few real images; 100 are measured by `tools/benchmark.py crf`."""
-    dataset = open_dataset(shared / "data" / "VOC2012-animals")
-    result = benchmark.compare_crf(dataset, dataset.read_ids("val")[:6])
-    assert result["equal"] >= 0.9995
-    assert result["ratio"] > 1.2  # far below what is measured on a quiet machine, so that a busy one does not fail
-
-
-def test_benchmark_writes_its_figures(benchmark, tmp_path, capsys):
-    image, _ = make_case(3, 80, 90)
-    label = np.zeros((80, 90), np.uint8)
-    label[:, 45:] = 2
-    for name in "abc":
-        write_label(tmp_path / "SegmentationClassAug" / f"{name}.png", label)
-        (tmp_path / "JPEGImages").mkdir(exist_ok=True)
-        Image.fromarray(image).save(str(tmp_path / "JPEGImages" / f"{name}.jpg"))
-    write_text(tmp_path / "ids.txt", "a\nb\nc\n")
-    benchmark.main(["crf", "--data", str(tmp_path), "--list", str(tmp_path / "ids.txt"), "--images", "2",
-                    "--json", str(tmp_path / "crf.json")])
-    result = read_json(tmp_path / "crf.json")
-    assert result == json.loads(capsys.readouterr().out)
-    assert result["images"] == 2 and result["iterations"] == 5 and result["equal"] >= 0.9995
-    assert result["ratio"] == pytest.approx(result["seconds_per_image"]["exact"] / result["seconds_per_image"]["pruned"])
-    with pytest.raises(SystemExit, match="benchmark: .*nowhere"):
-        benchmark.main(["crf", "--data", str(tmp_path / "nowhere")])
-
-
-def test_made_up_logits_look_like_a_network(benchmark):
-    label = np.zeros((160, 200), np.uint8)
-    label[40:120, 50:150] = 8
-    logits = benchmark.made_up_logits(label, 21, np.random.default_rng(0))
-    assert logits.shape == (21, 160, 200) and logits.dtype == np.float32
-    probability = np.exp(logits - logits.max(axis=0))
-    probability /= probability.sum(axis=0)
-    assert 0.6 < probability.max(axis=0).mean() < 0.99
-    assert 0.8 < (logits.argmax(axis=0) == label).mean() < 1
-    np.testing.assert_array_equal(logits, benchmark.made_up_logits(label, 21, np.random.default_rng(0)))
 
 
 def test_survivors_by_hand():

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("cian", "config", "cuda", "denormals", "files", "runtime"),
     ("data", "affinity_figure", "affinity_maps", "affinity_summary", "improvement", "mask_quality", "matching_figure",
-     "activation_files", "barrier", "cam_labels", "crf", "figures", "metrics", "parallel", "paths",
+     "activation_files", "barrier", "cam_labels", "crf", "crf_comparison", "figures", "metrics", "parallel", "paths",
      "refinement_figure", "report", "results", "runs",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "boundary_loss", "losses"),
