@@ -9,6 +9,7 @@ from cian.files import read_json
 from cian.models.checkpoint import NEW_BY_DESIGN, load_parameters, read_params
 from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 from cian.models.pretrained import load_pretrained
+from cian.objectives import prepare
 from cian.runtime import mx
 
 
@@ -21,11 +22,8 @@ class BoundaryObjective:
         smallest = STRIDE * (2 * settings.radius - 1)
         if settings.crop < smallest:
             raise ValueError(f"crop: {settings.crop}, expected at least {smallest} pixels for radius {settings.radius}")
-        mx.random.seed(settings.seed)
         # uniform within 1 / sqrt(inputs), as PyTorch starts the published network
-        self.net.initialize(mx.init.Xavier(rnd_type="uniform", factor_type="in", magnitude=1), ctx=devices)
-        self.net.hybridize()
-        self.loss.hybridize()
+        prepare(self.net, [self.loss], settings.seed, devices, rnd_type="uniform", magnitude=1)
 
     def __call__(self, batch, device):
         images, labels = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)

@@ -11,6 +11,18 @@ from cian.runtime import mx
 LOSSES = {"baseline": TERMS[:1], "ce": TERMS[:2], "ce+cp": TERMS}
 
 
+def prepare(net, others, seed, devices, rnd_type="gaussian", magnitude=2):
+    """Give `net` random weights on every device, and hybridize it and `others`: the loss, and what else the objective runs.
+
+    The weights are drawn with `seed` by Xavier's rule over a layer's inputs: rnd_type "gaussian" with variance magnitude /
+    inputs, "uniform" within +- sqrt(magnitude / inputs).
+    """
+    mx.random.seed(seed)
+    net.initialize(mx.init.Xavier(rnd_type=rnd_type, factor_type="in", magnitude=magnitude), ctx=devices)
+    for block in (net, *others):
+        block.hybridize()
+
+
 class SegmentationObjective:
     """CIAN's loss of groups: batches are images (P, G, 3, S, S), labels (P, G, s, s), tags (P, G, K).
 
@@ -24,10 +36,7 @@ class SegmentationObjective:
         self.net = CIAN(s.backbone, classes, s.affinity, s.similarity, frozen_bn=s.batchnorm == "frozen")
         self.group = None if s.losses == "baseline" else GroupCIAN(self.net, s.group_size, s.merge, s.merge_self)
         self.loss = CIANLoss(classes, LOSSES[s.losses], s.class_set)
-        mx.random.seed(s.seed)
-        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=devices)
-        for block in (self.net, self.loss) + (() if self.group is None else (self.group,)):
-            block.hybridize()
+        prepare(self.net, [self.loss] if self.group is None else [self.loss, self.group], s.seed, devices)
 
     def __call__(self, batch, device):
         images, labels, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
@@ -46,10 +55,7 @@ class ClassifierObjective:
     def __init__(self, settings, classes, devices):
         self.net = CAM(settings.backbone, classes, frozen_bn=settings.batchnorm == "frozen")
         self.loss = TagLoss(prefix="")
-        mx.random.seed(settings.seed)
-        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=devices)
-        self.net.hybridize()
-        self.loss.hybridize()
+        prepare(self.net, [self.loss], settings.seed, devices)
 
     def __call__(self, batch, device):
         images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
@@ -65,10 +71,7 @@ class MatchingObjective:
     def __init__(self, settings, classes, devices):
         self.net = comnet(settings, classes)
         self.loss = TagLoss(prefix="")
-        mx.random.seed(settings.seed)
-        self.net.initialize(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2), ctx=devices)
-        self.net.hybridize()
-        self.loss.hybridize()
+        prepare(self.net, [self.loss], settings.seed, devices)
 
     def __call__(self, batch, device):
         images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
