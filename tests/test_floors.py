@@ -15,9 +15,9 @@ FLOORS = (
      "refinement_figure", "report", "results", "runs",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "boundary_loss", "losses"),
-    ("activation", "boundary", "classifiers", "cli", "complexity", "engine", "export", "export_comparison", "exported",
-     "inference", "matching_cost", "matching_maps", "objectives", "onnx_export", "predictor", "random_walk", "refinement",
-     "symbols"),
+    ("activation", "boundary", "classifiers", "cli", "complexity", "complexity_table", "engine", "export",
+     "export_comparison", "exported", "inference", "matching_cost", "matching_maps", "objectives", "onnx_export",
+     "predictor", "random_walk", "refinement", "symbols"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from cian.crf_comparison import compare_crf
 from cian.data.voc import open_dataset
 from cian.files import write_json
-from cian.results import Measurement, read_paper, run_name, write_result
+from cian.results import read_paper
 from cian.runs import git_commit
 from cian.saliency import METHODS as SALIENCY
 from cian.saliency import find_maps
@@ -19,9 +19,6 @@ from cian.saliency_quality import measure, scores, write_scores
 from cian.seeds import SALIENCY_THRESHOLD
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
-TABLE = "CIAN 1"
-COUNTS = {"# Params": ("weights", "M", 1e6), "# FLOPs": ("multiply_adds", "G", 1e9)}  # column -> field, unit, divisor
-PAPER_BACKBONE, PAPER_SIZE = "resnet101", (321, 321)  # Table 1 does not name them; "By default, ResNet101 is adopted"
 
 
 def parse_args(argv=None):
@@ -44,11 +41,11 @@ def parse_args(argv=None):
     count = commands.add_parser(
         "complexity",
         formatter_class=formatter,
-        description=count_networks.__doc__,
+        description=run_complexity.__doc__,
         help="Table 1: parameters and multiply-adds of the three networks, the paper's beside ours",
     )
     count.add_argument("--backbones", default="resnet101,resnet50", help="comma-separated names")
-    count.add_argument("--size", type=side_lengths, default=PAPER_SIZE, help="of the images: 321, or HEIGHTxWIDTH")
+    count.add_argument("--size", type=side_lengths, default=(321, 321), help="of the images: 321, or HEIGHTxWIDTH")
     count.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
     count.add_argument("--results", type=Path, help="also write each number as a result JSON into this folder")
     count.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -124,62 +121,22 @@ def run_crf(args):
         return compare_crf(dataset, ids, args.iterations, args.seed, bar.update)
 
 
-def count_networks(backbones, size, paper):
-    """Count the networks of CIAN's Table 1 from their traced graphs, for images of size (height, width).
-
-    Returns one dict a network and backbone: row, backbone, size, and per column the measured value, and the paper's (None
-    unless it is for this backbone and size), in millions and thousand millions.
-    """
-    from cian.complexity import table1  # here, because it prepares MXNet, which is not to disturb the other measurements
-
-    found = []
-    for name in backbones:
-        published = (name, tuple(size)) == (PAPER_BACKBONE, PAPER_SIZE)
-        for row, counted in table1(name, size).items():
-            columns = {}
-            for column, (key, _, divisor) in COUNTS.items():
-                value = paper[TABLE, row, column][0] if published else None
-                columns[column] = {"paper": value, "measured": getattr(counted, key) / divisor}
-            found.append({"row": row, "backbone": name, "size": list(size), **columns})
-    return found
-
-
 def run_complexity(args):
-    result = count_networks(args.backbones.split(","), args.size, read_paper(args.paper))
+    """Count the networks of CIAN's Table 1 from their traced graphs, for images of one size."""
+    # here, because it prepares MXNet, which is not to disturb the other measurements
+    from cian.complexity_table import count_networks, write_counts
+
+    counted = count_networks(args.backbones.split(","), args.size, read_paper(args.paper))
     if args.results:
-        commit = git_commit()
-        for entry in result:
-            write_counts(args.results, entry, commit)
-    return result
+        write_counts(args.results, counted, git_commit())
+    return counted
 
 
-def write_counts(folder, entry, commit):
-    """Write the numbers of one network; another backbone or size than the paper's is named in the column."""
-    size = "x".join(map(str, entry["size"]))
-    settings = {"backbone": entry["backbone"], "size": entry["size"], "without": ["fc1"]}
-    run = run_name("complexity", entry["backbone"], size, settings=settings)
-    other = (entry["backbone"], tuple(entry["size"])) != (PAPER_BACKBONE, PAPER_SIZE)
-    for column, (_, unit, _) in COUNTS.items():
-        name = f"{column}, {entry['backbone']}, {size}" if other else column
-        value = entry[column]["measured"]
-        write_result(folder, Measurement(TABLE, entry["row"], name, value, unit, run, commit, settings=settings))
+def complexity_table(counted):
+    """Markdown, see cian.complexity_table.count_table."""
+    from cian.complexity_table import count_table
 
-
-def complexity_table(result):
-    """Markdown: paper, measured, and their difference in per cent of the paper's."""
-    heads, units = list(COUNTS), {column: unit for column, (_, unit, _) in COUNTS.items()}
-    cells = [f"{column} {kind}" for column in heads for kind in ("paper", "measured", "difference")]
-    lines = ["| network | backbone | input | " + " | ".join(cells) + " |", "|---|---|---|" + "---:|" * len(cells)]
-    for entry in result:
-        line = [entry["row"], entry["backbone"], "x".join(map(str, entry["size"]))]
-        for column in heads:
-            paper, measured = entry[column]["paper"], entry[column]["measured"]
-            known = paper is not None
-            line.append(f"{paper:.1f} {units[column]}" if known else "")
-            line.append(f"{measured:.{3 if units[column] == 'M' else 2}f} {units[column]}")
-            line.append(f"{100 * (measured / paper - 1):+.2f} %" if known else "")
-        lines.append("| " + " | ".join(line) + " |")
-    return "\n".join(lines)
+    return count_table(counted)
 
 
 def run_saliency(args):
