@@ -9,7 +9,8 @@ import numpy as np
 from cian.data.images import IGNORE, read_image, read_label
 from cian.files import write_text
 from cian.parallel import map_parallel
-from cian.saliency import read_saliency, saliency
+from cian.saliency import METHODS, read_saliency, saliency
+from cian.seeds import SALIENCY_THRESHOLD
 
 LEVELS = 256  # saliency is stored with 8 bits
 BETA2 = 0.3  # weight of the F measure, as usual in work on saliency: precision counts more
@@ -97,3 +98,28 @@ def _measure_image(dataset, methods, item):
         began = time.process_time()
         found[name] = histogram(read(), truth), time.process_time() - began
     return found
+
+
+def at_own_thresholds(measured):
+    """What `measure` found, as plain JSON values, fractions and None for NaN: {name: {"threshold", "precision", "coverage",
+    "max_f", "max_f_at", "seconds_per_image"}}, precision and coverage at the threshold of the method, or that for maps.
+    """
+    found = {}
+    for name, (counts, seconds) in measured.items():
+        scored = scores(counts)
+        threshold = METHODS[name].background if name in METHODS else SALIENCY_THRESHOLD
+        own = int(round(100 * threshold))
+        values = {"threshold": threshold, "precision": scored.precision[own], "coverage": scored.coverage[own],
+                  "max_f": scored.max_f, "max_f_at": scored.at, "seconds_per_image": seconds}  # fmt: skip
+        found[name] = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
+    return found
+
+
+def quality_table(result):
+    """Markdown of {"images": number, "methods": at_own_thresholds}: each method at its own threshold, in per cent."""
+    lines = ["| method | threshold | background precision | coverage | max F | at | s an image |", "|---|" + "---:|" * 6]
+    for name, found in result["methods"].items():
+        percent = ["" if found[key] is None else f"{100 * found[key]:.1f}" for key in ("precision", "coverage", "max_f")]
+        ends = [f"{found['max_f_at'] or 0:.2f}", f"{found['seconds_per_image']:.2f}"]
+        lines.append("| " + " | ".join([name, f"{found['threshold']:g}", *percent, *ends]) + " |")
+    return f"{result['images']} images\n" + "\n".join(lines)

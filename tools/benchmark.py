@@ -5,7 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from cian.crf_comparison import compare_crf
@@ -15,8 +14,7 @@ from cian.results import read_paper
 from cian.runs import git_commit
 from cian.saliency import METHODS as SALIENCY
 from cian.saliency import find_maps
-from cian.saliency_quality import measure, scores, write_scores
-from cian.seeds import SALIENCY_THRESHOLD
+from cian.saliency_quality import at_own_thresholds, measure, quality_table, scores, write_scores
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 
@@ -63,7 +61,7 @@ def parse_args(argv=None):
     salient.add_argument("--workers", type=int, help="processes; all processors if not given")
     salient.add_argument("--csv", type=Path, help="also write precision and coverage at each threshold to this file")
     salient.add_argument("--json", type=Path, help="also write the figures to this file")
-    salient.set_defaults(run=run_saliency, show=saliency_table)
+    salient.set_defaults(run=run_saliency, show=quality_table)
     matching = commands.add_parser(
         "matching",
         formatter_class=formatter,
@@ -146,27 +144,9 @@ def run_saliency(args):
     maps = find_maps(args.maps, ids) if args.maps else None
     with tqdm(total=len(ids), unit="image", desc="saliency") as bar:
         measured = measure(dataset, ids, args.methods.split(","), maps, args.workers, bar.update)
-    scored = {name: scores(counts) for name, (counts, _) in measured.items()}
     if args.csv:
-        write_scores(args.csv, scored)
-    result = {"images": len(ids), "methods": {}}
-    for name, found in scored.items():
-        threshold = SALIENCY[name].background if name in SALIENCY else SALIENCY_THRESHOLD
-        own = int(round(100 * threshold))
-        values = {"threshold": threshold, "precision": found.precision[own], "coverage": found.coverage[own],
-                  "max_f": found.max_f, "max_f_at": found.at, "seconds_per_image": measured[name][1]}  # fmt: skip
-        result["methods"][name] = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
-    return result
-
-
-def saliency_table(result):
-    """Markdown: each method at its own threshold, in per cent."""
-    lines = ["| method | threshold | background precision | coverage | max F | at | s an image |", "|---|" + "---:|" * 6]
-    for name, found in result["methods"].items():
-        percent = ["" if found[key] is None else f"{100 * found[key]:.1f}" for key in ("precision", "coverage", "max_f")]
-        ends = [f"{found['max_f_at'] or 0:.2f}", f"{found['seconds_per_image']:.2f}"]
-        lines.append("| " + " | ".join([name, f"{found['threshold']:g}", *percent, *ends]) + " |")
-    return f"{result['images']} images\n" + "\n".join(lines)
+        write_scores(args.csv, {name: scores(counts) for name, (counts, _) in measured.items()})
+    return {"images": len(ids), "methods": at_own_thresholds(measured)}
 
 
 def run_matching(args):
