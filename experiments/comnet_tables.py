@@ -28,7 +28,7 @@ ROWS = {
 }
 #: values of Tables I, III and IV, of which --values takes a part
 VALUES = {"group_size": (2, 3, 4, 5), "alpha": (1.2, 1.5, 1.8, 2.0), "k": (6, 8, 10, 12, 16, 32)}
-FEWER = {"group_size": (2, 3), "alpha": (1.2, 1.5, 2.0), "k": (8, 16)}
+FEWER = {"group_size": (2, 3), "alpha": (1.5, 2.0), "k": (8, 16)}
 #: table -> (matching, setting that it varies, the setting in its rows)
 VARIED = {"I": ("inter", "group_size", "N"), "III": ("inter", "alpha", "alpha"), "IV": ("intra", "k", "k")}
 CAM_THRESHOLD = 0.15  # of IRN, at which its and COMNet's class activation is measured
