@@ -11,12 +11,13 @@ from cian.runtime import mx
 
 log = logging.getLogger(__name__)
 
+#: how the names of the layers begin that our segmentation networks and classifiers put on an ImageNet network
+ADDED = ("conv_embed_q_", "conv_embed_k_", "conv_embed_v_", "conv_out_", "bn_out_", "fc1_", "classifier_")
 #: parameters that an ImageNet network cannot bring: they may be initialised (Normal 0.01, paper "Reproducibility")
-NEW_BY_DESIGN = ("conv_embed_q_", "conv_embed_k_", "conv_embed_v_", "conv_out_", "bn_out_", "fc1_", "classifier_",
-                 "conv_match_")
+NEW_BY_DESIGN = ADDED + ("conv_match_",)
 #: the published code raises the learning rate of these (FIDELITY row 1); IRN's of its displacement branch. Not of COMNet's
 #: conv_match: the square matrix stands beside the identity, where ten times the rate is too much
-FAST = tuple(name for name in NEW_BY_DESIGN + ("displace",) if name != "conv_match_")
+FAST = ADDED + ("displace",)
 
 
 def read_params(path):
