@@ -125,11 +125,19 @@ def describe_difference(key, found, wanted):
     return f"{key} was {found!r}, now {wanted!r}"
 
 
-def folder_digest(folder, ids):
-    """SHA-256 (hex) over the ids and the bytes of `folder`/ID.png: tells whether two runs had the same labels."""
+def folder_digest(folder, ids, suffix):
+    """SHA-256 (hex) over the ids and the bytes of `folder`/ID`suffix`: tells whether two runs had the same labels or maps.
+
+    FileNotFoundError counts the ids whose file is missing, and names the first.
+    """
+    missing = [i for i in ids if not (Path(folder) / f"{i}{suffix}").is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: no file ID{suffix} for {len(missing)} of {len(ids)} ids, such as {missing[0]}{suffix}"
+        )
     total = hashlib.sha256()
     for image_id in ids:
-        content = (Path(folder) / f"{image_id}.png").read_bytes()
+        content = (Path(folder) / f"{image_id}{suffix}").read_bytes()
         total.update(f"{image_id} {len(content)}\n".encode("utf-8"))
         total.update(content)
     return total.hexdigest()

@@ -4,7 +4,6 @@ The paper generates foreground where the CAM, normalised to [0, 1], reaches 0.3 
 most 0.06; "all the remaining unassigned pixels and conflictual assignments are abandoned and marked as ignored".
 """
 
-import hashlib
 import zipfile
 from pathlib import Path
 
@@ -51,19 +50,6 @@ def load_cam(path):
         raise ValueError(f"{path}: expected classes int64 and maps float16, found {class_ids.dtype} and {maps.dtype}")
     _check_cam(path, class_ids, maps)
     return class_ids, maps
-
-
-def cams_digest(folder, ids):
-    """SHA-256 (hex) over the ids and the bytes of folder/ID.npz; FileNotFoundError counts those that are missing."""
-    missing = [i for i in ids if not (Path(folder) / f"{i}.npz").is_file()]
-    if missing:
-        raise FileNotFoundError(f"{folder}: no class activation of {len(missing)} of {len(ids)} ids, such as {missing[0]}.npz")
-    total = hashlib.sha256()
-    for image_id in ids:
-        content = (Path(folder) / f"{image_id}.npz").read_bytes()
-        total.update(f"{image_id} {len(content)}\n".encode("utf-8"))
-        total.update(content)
-    return total.hexdigest()
 
 
 def resize_maps(maps, size):

@@ -143,7 +143,7 @@ BAD_IMAGES = [
     (lambda root: write_text(root / "ImageSets" / "Segmentation" / "all.txt", "a\nb\n"), "no batch of 4 images"),
 ]
 BAD_LABELS = [
-    (lambda path: path.unlink(), "no label image for 1 of 8 ids, such as c.png"),
+    (lambda path: path.unlink(), "no file ID.png for 1 of 8 ids, such as c.png"),
     (lambda path: path.write_bytes(b""), "c.png: cannot be decoded as an image"),
     (lambda path: cut(path, 60), "c.png: cannot be decoded as an image"),
     (lambda path: write_label(path, label_of(40, 47)), r"c.png: expected the size of its image, \(40, 48\)"),

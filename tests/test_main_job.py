@@ -137,7 +137,7 @@ def test_predicting_again_keeps_what_is_there_and_refuses_another_checkpoint(job
 def test_training_without_labels_names_the_folder(job, tmp_path):
     data, run = job
     write_label(tmp_path / "x.png", np.zeros((2, 2)))
-    with pytest.raises(FileNotFoundError, match="no label image for 16 of 16 ids"):
+    with pytest.raises(FileNotFoundError, match="no file ID.png for 16 of 16 ids"):
         options = ["--preset", "scenes", "--data", data, "--init", "random", "--output", tmp_path / "run"]
         tool("train", *options, "--seeds", tmp_path)
     assert not Path(tmp_path / "run").exists()

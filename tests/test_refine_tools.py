@@ -161,7 +161,7 @@ def test_masks_train_the_segmentation_network(data, tmp_path):
 @pytest.mark.parametrize(
     "kind, message, arguments",
     [
-        (FileNotFoundError, "nowhere: no class activation of 5 of 5 ids", ["refine", "--refine", "none", "--cams", "nowhere"]),
+        (FileNotFoundError, "nowhere: no file ID.npz for 5 of 5 ids", ["refine", "--refine", "none", "--cams", "nowhere"]),
         (ValueError, "crop: 60, expected at least 76 pixels for radius 10", ["train_irn", "--crop", "60"]),
         (ValueError, "crop: 100, expected a multiple of 16 pixels", ["train_irn", "--crop", "100"]),
         (ValueError, r"train_scales: \(1.0, 2.0, 3.0\), expected two factors", ["train_irn", "--train-scales", "1,2,3"]),

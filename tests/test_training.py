@@ -1,5 +1,6 @@
 """The training as users run it: stopped and resumed exactly, on several devices and workers, and stopped by a bad loss."""
 
+import hashlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from cian.data.scenes import generate
 from cian.engine import Diverged, Fit, learning_rate
 from cian.models.checkpoint import read_params
 from cian.objectives import SegmentationObjective
-from cian.runs import Run
+from cian.runs import Run, folder_digest
 from cian.runtime import mx
 
 
@@ -144,6 +145,14 @@ def test_frozen_parameters_stay_and_unknown_prefixes_are_named(tmp_path):
         assert np.array_equal(start[name], end[name]) == frozen, name
     with pytest.raises(ValueError, match="freeze: 'fire2' is the start of no parameter's name"):
         updated([mx.cpu()], tmp_path, freeze="fire2")
+
+
+def test_the_digest_of_a_folder_is_over_ids_sizes_and_bytes(tmp_path):
+    for name, content in (("a.npz", b"AA"), ("b.npz", b"B"), ("a.png", b"other"), ("c.npz", b"not in the list")):
+        (tmp_path / name).write_bytes(content)
+    assert folder_digest(tmp_path, ["b", "a"], ".npz") == hashlib.sha256(b"b 1\nBa 2\nAA").hexdigest()
+    with pytest.raises(FileNotFoundError, match="no file ID.png for 2 of 3 ids, such as b.png"):
+        folder_digest(tmp_path, ["a", "b", "c"], ".png")
 
 
 def test_poly_schedule():

@@ -21,8 +21,8 @@ from cian.figures import write_png
 from cian.parallel import stream_parallel
 from cian.refinement import USED, needs_boundary, refine
 from cian.refinement_figure import refinement_sheet
-from cian.runs import settings_record
-from cian.seeds import cams_digest, load_cam
+from cian.runs import folder_digest, settings_record
+from cian.seeds import load_cam
 
 
 def parse_args(argv):
@@ -71,7 +71,7 @@ def main(argv=None):
     settings = from_arguments(args, Refinement)
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
-    record = {"refine": args.refine, "cams": cams_digest(args.cams, ids)}
+    record = {"refine": args.refine, "cams": folder_digest(args.cams, ids, ".npz")}
     record["settings"] = {name: settings_record(settings)[name] for name in USED[args.refine]}
     net = None
     if args.checkpoint:

@@ -41,11 +41,7 @@ def main(argv=None):
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
     labels = Path(args.seeds)
-    missing = [i for i in ids if not (labels / f"{i}.png").is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{labels}: no label image for {len(missing)} of {len(ids)} ids, such as {missing[0]}.png"
-        )
+    labels_digest = folder_digest(labels, ids, ".png")
     contexts = chosen_devices(args.devices)
     store = mx.kv.create(args.kvstore) if args.kvstore.startswith("dist") else args.kvstore
     rank, ranks = (store.rank, store.num_workers) if args.kvstore.startswith("dist") else (0, 1)
@@ -57,7 +53,7 @@ def main(argv=None):
         "init": str(args.init),
         "list": args.list,
         "data": dataset.fingerprint(ids),
-        "seeds": folder_digest(labels, ids),
+        "seeds": labels_digest,
         "circumstances": circumstances(versions()),
     }
     run.open(record, args.resume)

@@ -20,9 +20,9 @@ from cian.data.loader import Loader, Plan
 from cian.data.voc import open_dataset
 from cian.engine import Fit
 from cian.parallel import map_parallel
-from cian.runs import Run, circumstances, settings_record
+from cian.runs import Run, circumstances, folder_digest, settings_record
 from cian.runtime import mx, versions
-from cian.seeds import cams_digest, load_cam
+from cian.seeds import load_cam
 
 
 def parse_args(argv):
@@ -65,7 +65,7 @@ def main(argv=None):
         "init": str(args.init),
         "list": args.list,
         "data": dataset.fingerprint(ids),
-        "cams": cams_digest(args.cams, ids),
+        "cams": folder_digest(args.cams, ids, ".npz"),
         "circumstances": circumstances(versions()),
     }
     objective = BoundaryObjective(settings, contexts)
