@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from test_main_job import module_of, tool
+from test_main_job import tool
 
 from cian.affinity_maps import measure_pair
 from cian.data.groups import GROUPINGS
@@ -147,16 +147,6 @@ def test_wrong_affinity_options_are_named(made, tmp_path, capsys):
     with pytest.raises(ValueError, match=f"3 classes, but .* has {len(dataset.classes)}"):
         draw((dataset, tmp_path / "other.params"), tmp_path)
     assert not (tmp_path / "draw.json").exists()
-
-
-def test_random_pairs_are_never_twice_the_same():
-    random_pairs = module_of("draw").random_pairs
-    ids = [f"i{n}" for n in range(6)]
-    tags = {name: (1,) if number < 4 else (2,) for number, name in enumerate(ids)}
-    pairs = list(random_pairs(ids, tags, "common", 0))
-    assert len({frozenset(pair) for pair in pairs}) == len(pairs) > 3
-    assert all(tags[a] == tags[b] for a, b in pairs)
-    assert pairs == list(random_pairs(ids, tags, "common", 0)) != list(random_pairs(ids, tags, "common", 1))
 
 
 def test_improvements(made, tmp_path, capsys):

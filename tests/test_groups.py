@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from cian.data.groups import batches_of_groups, common_class_groups, random_groups
+from cian.data.groups import batches_of_groups, common_class_groups, random_groups, random_pairs
 
 TAGS = {"a": (1,), "b": (2,), "c": (1, 2), "d": (3,), "e": (2,), "f": (3,), "g": (1,)}
 
@@ -53,6 +53,15 @@ def test_groups_equal_the_oracle(size):
 
 def test_random_groups_ignore_classes():
     assert list(random_groups(list("abcde"), TAGS, 2)) == [("a", "b"), ("c", "d")]
+
+
+def test_random_pairs_are_never_twice_the_same():
+    ids = [f"i{n}" for n in range(6)]
+    tags = {name: (1,) if number < 4 else (2,) for number, name in enumerate(ids)}
+    pairs = list(random_pairs(ids, tags, "common", 0))
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs) > 3
+    assert all(tags[a] == tags[b] for a, b in pairs)
+    assert pairs == list(random_pairs(ids, tags, "common", 0)) != list(random_pairs(ids, tags, "common", 1))
 
 
 def test_batches_drop_the_incomplete_last_one():

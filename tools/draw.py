@@ -16,7 +16,7 @@ OUTPUT/matching_{random,worst}.png; and how well M > 0 finds the common class in
 
 import argparse
 import hashlib
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from cian.classifiers import load_classifier
 from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
 from cian.config import Segmentation
 from cian.config.arguments import yes_or_no
-from cian.data.groups import GROUPINGS
+from cian.data.groups import GROUPINGS, random_pairs
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures import write_png
@@ -43,8 +43,6 @@ from cian.matching_maps import observe_group
 from cian.models.affinity import MERGES, SIMILARITIES
 from cian.models.probe import AffinityProbe, observe
 from cian.runs import git_commit
-
-BARREN_WALKS = 3  # shuffled walks over the list without a new pair after which it holds no more
 
 
 def parse_args(argv):
@@ -125,20 +123,6 @@ def chosen_classes(args, dataset):
     if unknown:
         raise ValueError(f"--classes: no class named {', '.join(unknown)}; there are {', '.join(dataset.classes)}")
     return args.classes and {dataset.classes.index(name) for name in args.classes}
-
-
-def random_pairs(ids, tags, grouping, seed):
-    """Yield pairs of ids as training groups them, walk after shuffled walk, none twice, in either order."""
-    seen, barren = set(), 0
-    for walk in count():
-        order = list(ids)
-        np.random.default_rng((seed, walk)).shuffle(order)
-        fresh = [pair for pair in GROUPINGS[grouping](order, tags, 2) if frozenset(pair) not in seen]
-        yield from fresh
-        seen.update(map(frozenset, fresh))
-        barren = 0 if fresh else barren + 1
-        if barren == BARREN_WALKS:
-            return
 
 
 def chosen_pairs(args, dataset):

@@ -1,6 +1,11 @@
-"""Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12)."""
+"""Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12); random pairs of them."""
 
 from collections import deque
+from itertools import count
+
+import numpy as np
+
+BARREN_WALKS = 3  # shuffled walks over the ids without a new pair after which they hold no more
 
 
 def common_class_groups(order, tags, size):
@@ -38,6 +43,23 @@ def random_groups(order, tags, size):
 
 
 GROUPINGS = {"common": common_class_groups, "random": random_groups}
+
+
+def random_pairs(ids, tags, grouping, seed):
+    """Yield pairs of ids as training groups them, walk after shuffled walk, none twice, in either order.
+
+    tags: id -> its classes; grouping: one of GROUPINGS; seed: of the walks.
+    """
+    seen, barren = set(), 0
+    for walk in count():
+        order = list(ids)
+        np.random.default_rng((seed, walk)).shuffle(order)
+        fresh = [pair for pair in GROUPINGS[grouping](order, tags, 2) if frozenset(pair) not in seen]
+        yield from fresh
+        seen.update(map(frozenset, fresh))
+        barren = 0 if fresh else barren + 1
+        if barren == BARREN_WALKS:
+            return
 
 
 def batches_of_groups(order, tags, group_size, batch, grouping="common"):
