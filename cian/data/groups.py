@@ -1,4 +1,4 @@
-"""Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12); random pairs of them."""
+"""Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12); pairs to look at."""
 
 from collections import deque
 from itertools import count
