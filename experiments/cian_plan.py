@@ -47,14 +47,16 @@ class Plan(DataStages):
             needs,
         )  # fmt: skip
 
-    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None, affinity=True):
+    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None, affinity=True,
+              filtered=False):  # fmt: skip
         """Training of one row with one seed, and its scored masks of the validation list, before and after the CRF.
 
+        filtered: the labels of the second round hold no class that the image's tags do not name, unlike the published ones.
         labels: (stage, its folder of label images) to train on instead of the seeds. affinity False: plain DeepLab-LargeFOV.
         """
         changes = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed, affinity=affinity)
         if second_round:
-            labels = self.labels(backbone, seed, losses, grouping, ratio)
+            labels = self.labels(backbone, seed, losses, grouping, ratio, filtered)
             init = checkpoint(labels.needs[0], "cian", Segmentation, self.args.preset, backbone)
             identity, needs, given = labels.name, [labels], ("--round", "2", "--seeds", labels.folder / "pred_crf")
             changes["round"] = 2
@@ -68,7 +70,7 @@ class Plan(DataStages):
         variant = (
             (losses if affinity else "largefov") + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
         )
-        variant += suffix("+rt", second_round) + f"-s{seed}"
+        variant += suffix("+rt", second_round) + suffix("-filtered", filtered) + f"-s{seed}"
         content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity}
         ids = self.dataset.list_path(self.args.val_list)
 
@@ -93,14 +95,16 @@ class Plan(DataStages):
         init = init or f"gluoncv:{backbone}_v2"
         return init, digest(init), []
 
-    def labels(self, backbone, seed, losses, grouping, ratio):
-        """A network's masks of the training list, as the labels of a second round."""
+    def labels(self, backbone, seed, losses, grouping, ratio, filtered=False):
+        """A network's masks of the training list, as the labels of a second round; filtered: by the image's tags."""
         first = self.masks(backbone, seed, losses, grouping, ratio)
         words = ("--list", self.args.list, "--backbone", backbone, "--fit", "warp", "--crf-iterations", "10")
         weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
-        inference = Inference.preset(self.args.preset, crf_iterations=10)
+        words += ("--filter-tags",) if filtered else ()
+        content = {"inference": settings_record(Inference.preset(self.args.preset, crf_iterations=10))}
+        content.update({"filter_tags": True} if filtered else {})  # the names of the others stay as they were
         return self.stage(
-            "labels", backbone, f"{losses}-s{seed}", {"inference": settings_record(inference)},
+            "labels", backbone, f"{losses}{suffix('-filtered', filtered)}-s{seed}", content,
             lambda folder: [tool("predict", *self.options, *words, *self.devices, "--checkpoint", weights, "--output", folder)],
             [first],
         )  # fmt: skip

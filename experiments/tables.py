@@ -30,6 +30,8 @@ def parse_args(argv):
     parser.add_argument("wanted", nargs="+", choices=(*TABLES, FIGURES, REPORT), help="tables by number, figures, report")
     add_options(parser, "0 1 2", "of Tables 4 and 5; the first also of 2 and 3 (default: the preset's)")
     parser.add_argument("--test-list", default="test", help="list for the server's archive, if there is one (default: test)")
+    parser.add_argument("--filter-tags", action="store_true", help="Table 2: another second round, on labels without the "
+                        "classes that an image's tags do not name (not in the paper)")  # fmt: skip
     return complete(parser, parser.parse_args(argv))
 
 
@@ -41,6 +43,9 @@ def cells(plan, table):
         if table == "2":
             found += [(plan.masks(first, seed, losses), row, None, "val_crf.json") for row, losses in ROWS.items()]
             found.append((plan.masks(first, seed, "ce+cp", second_round=True), "+ RT", None, "val_crf.json"))
+            if args.filter_tags:
+                stage = plan.masks(first, seed, "ce+cp", second_round=True, filtered=True)
+                found.append((stage, "+ RT, labels filtered by tags", None, "val_crf.json"))
         elif table == "3":
             for row in ("+ CE", "+ CP"):
                 for grouping in ("common", "random"):

@@ -144,3 +144,16 @@ def test_figures_and_report_come_last_and_their_options_are_known(data, tmp_path
     assert drawn[2][4].endswith(f"/{baseline}/val/pred_crf") and drawn[2][6].endswith(f"/{ours}/val/pred_crf")
     report = module_of("report").parse_args(shlex.split(lines[-1])[2:])
     assert report.photographs and Path(report.output) == (tmp_path / "runs" / "report_voc12")
+
+
+def test_the_filtered_second_round_is_one_more_row(data, tmp_path):
+    def second_rounds(*more):
+        plan = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet50", *more)
+        return {cell[1]: cell[0] for cell in tables.cells(plan, "2") if cell[1].startswith("+ RT")}
+
+    plain, both = second_rounds(), second_rounds("--filter-tags")
+    assert list(plain) == ["+ RT"] and list(both) == ["+ RT", "+ RT, labels filtered by tags"]
+    assert both["+ RT"].name == plain["+ RT"].name
+    filtered, published = both["+ RT, labels filtered by tags"].needs[0], both["+ RT"].needs[0]
+    assert "--filter-tags" in filtered.commands[0] and "--filter-tags" not in published.commands[0]
+    assert filtered.needs[0].name == published.needs[0].name and filtered.name != published.name
