@@ -1,4 +1,4 @@
-"""What the tools share: options of a training, messages for expected errors, and the training's progress bar."""
+"""What the tools share: messages for expected errors, devices, what an output folder was made of, and options of several."""
 
 import logging
 import resource
@@ -6,10 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
-from cian.config import PRESETS, add_arguments
-from cian.engine import KVSTORES, Diverged, Interrupted
+from cian.config import PRESETS
+from cian.engine import Diverged, Interrupted
 from cian.files import read_json, write_json
 from cian.runtime import count_gpus, devices, end_worker
 
@@ -83,49 +81,3 @@ def add_backbone(parser, settings_class):
 def chosen_backbone(args, settings_class):
     """The backbone given by --backbone, else that of --preset in these settings (Segmentation or Classifier)."""
     return args.backbone or settings_class.preset(args.preset).backbone
-
-
-def add_training_options(parser, settings_class, with_tags=True):
-    """Add what every training takes: data, output, devices, resuming, and the settings; with_tags False: no image tags."""
-    parser.add_argument("--data", required=True, help="data set in VOC layout")
-    parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
-    if with_tags:
-        parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
-    parser.add_argument("--init", required=True, help="starting weights: a .params file, gluoncv:NAME, or random")
-    parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
-    parser.add_argument("--output", required=True, help="run folder")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
-    parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
-    parser.add_argument("--kvstore", choices=KVSTORES, default="device", help="gradient exchange (default: device)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that make batches (default: 2)")
-    add_preset(parser)
-    add_arguments(parser, settings_class)
-
-
-class TrainingBar:
-    """One progress bar a training: epoch, loss, images a second and the time of the end of the epoch and of the training."""
-
-    def __init__(self, epochs, batch):
-        self._epochs, self._batch, self._bar, self._epoch, self._done = epochs, batch, None, None, 0
-        self._began = time.monotonic()
-
-    def __call__(self, epoch, step, count, loss):
-        if epoch != self._epoch:
-            self.close()
-            self._bar = tqdm(
-                total=count, initial=step, desc=f"epoch {epoch + 1}/{self._epochs}", unit="step", mininterval=1
-            )
-            self._epoch = epoch
-        self._bar.update(1)
-        self._done += 1
-        seconds = (time.monotonic() - self._began) / self._done  # a step, over this whole training
-        left = seconds * ((self._epochs - epoch) * count - step - 1)
-        end = time.strftime("%H:%M", time.localtime(time.time() + left))
-        self._bar.set_postfix_str(
-            f"loss {loss:.3f}, {self._batch / seconds:.1f} images/s, all done {end}", refresh=False
-        )
-
-    def close(self):
-        """Finish the bar that is shown."""
-        if self._bar is not None:
-            self._bar.close()

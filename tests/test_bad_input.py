@@ -21,6 +21,7 @@ from cian.data.voc import open_dataset
 from cian.engine import Interrupted
 from cian.files import read_json, write_text
 from cian.models.checkpoint import read_params
+from cian.training_tool import TrainingBar
 
 CAT = 8
 ODD = {"grey": "grey", "cmyk": "CMYK", "black": "black", "alpha": "transparent", "palette": "palette", "one": (1, 1),
@@ -211,11 +212,10 @@ def test_filtering_by_tags_names_unknown_classes_before_anything_is_predicted(ru
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_classifier_goes_on_to_the_same_parameters(data, tmp_path, number):
+def test_an_interrupted_classifier_goes_on_to_the_same_parameters(data, tmp_path, monkeypatch, number):
     train_cam = module_of("train_cam")
-    bar = train_cam.TrainingBar
 
-    class StoppingBar(bar):
+    class StoppingBar(TrainingBar):
         def __call__(self, epoch, step, count, loss):
             super().__call__(epoch, step, count, loss)
             if (epoch, step) == (1, 1):
@@ -225,11 +225,10 @@ def test_an_interrupted_classifier_goes_on_to_the_same_parameters(data, tmp_path
         str(word) for word in [*TRAINING, "--epochs", "2", "--data", data, "--list", "all", "--init", "random", "--output"]
     ]
     train_cam.main(options + [str(tmp_path / "whole")])
-    train_cam.TrainingBar = StoppingBar
-    with pytest.raises(Interrupted, match="--resume goes on from here"):
+    with monkeypatch.context() as patched, pytest.raises(Interrupted, match="--resume goes on from here"):
+        patched.setattr("cian.training_tool.TrainingBar", StoppingBar)
         train_cam.main(options + [str(tmp_path / "stopped")])
     assert not (tmp_path / "stopped" / "cam_resnet10-0001.params").exists()
-    train_cam.TrainingBar = bar
     with pytest.raises(FileExistsError, match="holds a run already; give --resume"):
         train_cam.main(options + [str(tmp_path / "stopped")])
     train_cam.main([*options, str(tmp_path / "stopped"), "--resume"])

@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from cian.cli import TrainingBar, add_training_options, chosen_devices, run_tool
+from cian.cli import run_tool
 from cian.config import Segmentation, from_arguments
-from cian.data.loader import Examples, Loader, Plan
+from cian.data.loader import Examples
 from cian.data.voc import open_dataset
-from cian.engine import Fit
 from cian.models.checkpoint import load_checkpoint
 from cian.models.pretrained import load_pretrained
 from cian.objectives import SegmentationObjective, multi_hot
-from cian.runs import Run, circumstances, folder_digest, settings_record
-from cian.runtime import mx, versions
+from cian.runs import folder_digest
+from cian.runtime import mx
+from cian.training_tool import Training, add_training_options
 
 
 def parse_args(argv):
@@ -42,27 +42,14 @@ def main(argv=None):
     tags = dataset.read_tags(ids, args.tags)
     labels = Path(args.seeds)
     labels_digest = folder_digest(labels, ids, ".png")
-    contexts = chosen_devices(args.devices)
-    store = mx.kv.create(args.kvstore) if args.kvstore.startswith("dist") else args.kvstore
-    rank, ranks = (store.rank, store.num_workers) if args.kvstore.startswith("dist") else (0, 1)
+    training = Training(args, settings, "cian")
+    training.begin("train", dataset, ids, seeds=labels_digest)
 
-    run = Run(args.output, f"cian_{settings.backbone}", write=rank == 0)
-    record = {
-        "tool": "train",
-        "settings": settings_record(settings),
-        "init": str(args.init),
-        "list": args.list,
-        "data": dataset.fingerprint(ids),
-        "seeds": labels_digest,
-        "circumstances": circumstances(versions()),
-    }
-    run.open(record, args.resume)
-
-    objective = SegmentationObjective(settings, len(dataset.classes), contexts)
+    objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
     start_network(objective.net, args, settings)
-    plan = Plan(tuple(ids), tags, settings.batch, settings.group_size, settings.grouping, settings.seed, rank, ranks)
     examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
     size = settings.group_size
+    plan = training.plan(ids, tags, size, settings.grouping)
 
     def to_arrays(batch_ids, made):
         images, crops = made
@@ -72,11 +59,7 @@ def main(argv=None):
             array.reshape((-1, size) + array.shape[1:]) for array in (images, crops, hot)
         )  # (P G, ..) -> (P, G, ..)
 
-    bar = TrainingBar(settings.epochs, settings.batch)
-    with Loader(plan, examples.make_batch, args.workers) as loader:
-        Fit(objective, loader, run, settings, contexts, store, bar).train(to_arrays)
-    bar.close()
-    print(run.checkpoint_path(settings.epochs - 1))
+    print(training.fit(objective, plan, examples.make_batch, to_arrays))
 
 
 if __name__ == "__main__":

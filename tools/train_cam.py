@@ -11,20 +11,18 @@ from tqdm import tqdm
 
 from cian.activation import activation_maps
 from cian.classifiers import SETTINGS
-from cian.cli import TrainingBar, add_training_options, chosen_devices, run_tool
+from cian.cli import run_tool
 from cian.config import from_arguments
 from cian.data.images import read_image
-from cian.data.loader import Examples, Loader, Plan
+from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
-from cian.engine import Fit
 from cian.files import read_json, write_json
 from cian.metrics import mean_average_precision
 from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained
 from cian.objectives import ClassifierObjective, MatchingObjective, multi_hot
-from cian.runs import Run, circumstances, settings_record
-from cian.runtime import mx, versions
+from cian.training_tool import Training, add_training_options
 
 
 def parse_args(argv):
@@ -74,27 +72,12 @@ def main(argv=None):
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
-    contexts = chosen_devices(args.devices)
-    store = mx.kv.create(args.kvstore) if args.kvstore.startswith("dist") else args.kvstore
-    rank, ranks = (store.rank, store.num_workers) if args.kvstore.startswith("dist") else (0, 1)
-
-    run = Run(args.output, f"{args.method}_{settings.backbone}", write=rank == 0)
-    run.open(
-        {
-            "tool": "train_cam",
-            "settings": settings_record(settings),
-            "init": str(args.init),
-            "list": args.list,
-            "data": dataset.fingerprint(ids),
-            "circumstances": circumstances(versions()),
-        },
-        args.resume,
-    )
+    training = Training(args, settings, args.method)
+    training.begin("train_cam", dataset, ids)
 
     make = prepare_comnet if args.method == "comnet" else prepare_cam
-    objective, examples, size = make(args, settings, dataset, contexts)
-    grouping = "common" if size > 1 else "random"
-    plan = Plan(tuple(ids), tags, settings.batch, size, grouping, settings.seed, rank, ranks)
+    objective, examples, size = make(args, settings, dataset, training.devices)
+    plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
 
     def to_arrays(batch_ids, made):
         arrays = made[0], multi_hot(batch_ids, tags, len(dataset.classes))[:, 1:]
@@ -102,20 +85,17 @@ def main(argv=None):
             return arrays
         return tuple(array.reshape((-1, size) + array.shape[1:]) for array in arrays)  # (P G, ..) -> (P, G, ..)
 
-    bar = TrainingBar(settings.epochs, settings.batch)
-    with Loader(plan, examples.make_batch, args.workers) as loader:
-        Fit(objective, loader, run, settings, contexts, store, bar).train(to_arrays)
-    bar.close()
-    measured = run.folder / "tags.json"
-    if args.val_list and rank == 0 and not measured.exists():
+    last = training.fit(objective, plan, examples.make_batch, to_arrays)
+    measured = training.run.folder / "tags.json"
+    if args.val_list and training.run.write and not measured.exists():
         val_ids = dataset.read_ids(args.val_list)
         val_tags, pairs = dataset.read_tags(val_ids, args.tags), args.method == "comnet"
-        mean, per_class = measure(objective.net, dataset, val_ids, val_tags, contexts[0], pairs)
+        mean, per_class = measure(objective.net, dataset, val_ids, val_tags, training.devices[0], pairs)
         write_json(measured, {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)})
     if measured.exists():
         scores = read_json(measured)
         print(f"mean average precision on {scores['list']}: {100 * scores['map']:.1f} %")
-    print(run.checkpoint_path(settings.epochs - 1))
+    print(last)
 
 
 def per_class_record(dataset, values):

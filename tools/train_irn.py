@@ -12,17 +12,15 @@ from tqdm import tqdm
 
 from cian.boundary import BoundaryObjective, load_backbone
 from cian.cam_labels import confident_label
-from cian.cli import TrainingBar, add_training_options, chosen_devices, run_tool
+from cian.cli import run_tool
 from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
 from cian.data.images import read_image, write_label
-from cian.data.loader import Loader, Plan
 from cian.data.voc import open_dataset
-from cian.engine import Fit
 from cian.parallel import map_parallel
-from cian.runs import Run, circumstances, folder_digest, settings_record
-from cian.runtime import mx, versions
+from cian.runs import folder_digest
 from cian.seeds import load_cam
+from cian.training_tool import Training, add_training_options
 
 
 def parse_args(argv):
@@ -54,35 +52,17 @@ def main(argv=None):
     settings = from_arguments(args, BoundaryTraining)
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
-    contexts = chosen_devices(args.devices)
-    store = mx.kv.create(args.kvstore) if args.kvstore.startswith("dist") else args.kvstore
-    rank, ranks = (store.rank, store.num_workers) if args.kvstore.startswith("dist") else (0, 1)
-
-    run = Run(args.output, f"irn_{settings.backbone}", write=rank == 0)
-    record = {
-        "tool": "train_irn",
-        "settings": settings_record(settings),
-        "init": str(args.init),
-        "list": args.list,
-        "data": dataset.fingerprint(ids),
-        "cams": folder_digest(args.cams, ids, ".npz"),
-        "circumstances": circumstances(versions()),
-    }
-    objective = BoundaryObjective(settings, contexts)
+    training = Training(args, settings, "irn")
+    cams_digest = folder_digest(args.cams, ids, ".npz")
+    objective = BoundaryObjective(settings, training.devices)
     if args.init != "random":
         load_backbone(objective.net, args.init, settings.backbone, args.allow_missing)
-    fill = objective.net.backbone.bn_data.moving_mean.data(contexts[0]).asnumpy()  # zero after the normalisation
-    labels = run.folder / "labels"
+    fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
+    labels = training.run.folder / "labels"
     examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))
-    run.open(record, args.resume)
+    training.begin("train_irn", dataset, ids, cams=cams_digest)
     make_labels(dataset, ids, args.cams, labels, settings)
-    plan = Plan(tuple(ids), None, settings.batch, seed=settings.seed, rank=rank, ranks=ranks)
-
-    bar = TrainingBar(settings.epochs, settings.batch)
-    with Loader(plan, examples.make_batch, args.workers) as loader:
-        Fit(objective, loader, run, settings, contexts, store, bar).train(lambda batch_ids, made: made)
-    bar.close()
-    print(run.checkpoint_path(settings.epochs - 1))
+    print(training.fit(objective, training.plan(ids), examples.make_batch, lambda batch_ids, made: made))
 
 
 if __name__ == "__main__":
