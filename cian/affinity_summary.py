@@ -1,11 +1,11 @@
-"""What many pairs of images say about the affinity: means of `cian.affinity_maps.measure_pair`, as CSV and as a table."""
+"""What many pairs of images say about the affinity: means of `cian.affinity_maps.measure_pair`, as CSV, for JSON, as text."""
 
 import math
-from typing import NamedTuple
+from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from cian.affinity_maps import PREDICTIONS, Focus, mean_of
+from cian.affinity_maps import PREDICTIONS, Focus, mean_of, without_nan
 from cian.metrics import Scores
 
 MEANS = ("share", "mass", "others", "hits", "spread", "own_share", "own_mass")  # fields of Focus
@@ -31,6 +31,20 @@ class Summary(NamedTuple):
     own_share: float
     own_mass: float
     own_gain: float
+
+
+class Statistics(NamedTuple):
+    """All that a list of measure_pair results says: Summaries, mean_strengths, and {prediction: mIoU at stride 8, fraction}."""
+
+    summaries: List[Summary]
+    strengths: Dict[str, float]
+    miou: Dict[str, float]
+
+
+def statistics(measured, classes, chosen=None):
+    """Statistics of a list of measure_pair results. classes: all names; chosen: those that count, default all."""
+    miou = {kind: one.mean_iou(chosen) for kind, one in scores_of(measured, classes).items()}
+    return Statistics(summarise(measured, classes, chosen), mean_strengths(measured), miou)
 
 
 def summarise(measured, classes, chosen=None):
@@ -83,6 +97,26 @@ def as_csv(summaries):
     for summary in summaries:
         lines.append(",".join(_cell(value, "{:.6f}", "") for value in summary))
     return "\n".join(lines) + "\n"
+
+
+def as_values(found):
+    """Statistics as plain JSON values: fractions, None for NaN."""
+    return {
+        "classes": [without_nan(summary._asdict()) for summary in found.summaries],
+        "strengths": without_nan(found.strengths),
+        "miou_at_stride_8": without_nan(found.miou),
+    }
+
+
+def describe(found):
+    """Statistics for people, lines of text: the table, and the other numbers in per cent."""
+    lines = [
+        as_table(found.summaries),
+        "norm of the cross residual, per cent of that of x: " + percent(found.strengths["residual"]),
+        "difference of cross and self residual, per cent of the self residual: " + percent(found.strengths["difference"]),
+        "mIoU at stride 8: " + ", ".join(f"{kind} {percent(value)}" for kind, value in found.miou.items()),
+    ]
+    return "\n".join(lines)
 
 
 def as_table(summaries):

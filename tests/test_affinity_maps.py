@@ -89,6 +89,13 @@ def test_strengths_and_confusions():
         assert scores[kind].confusion.sum() == 2 * 14  # one query of fifteen is unlabelled
         right = ((logits.argmax(axis=0) == QUERIES) & (QUERIES != 255)).sum()
         assert scores[kind].right.sum() == 2 * right
+    told = affinity_summary.statistics([measured, measured], VOC_CLASSES, ("cat",))
+    values, lines = affinity_summary.as_values(told), affinity_summary.describe(told).splitlines()
+    assert [one["name"] for one in values["classes"]] == ["all foreground", "cat"] and values["classes"][1]["error"] == 0
+    assert values["strengths"] == pytest.approx(found)
+    assert values["miou_at_stride_8"] == {kind: one.mean_iou(("cat",)) for kind, one in scores.items()}
+    assert lines[:3] == affinity_summary.as_table(told.summaries).splitlines()
+    assert lines[3].endswith(f" of x: {100 * found['residual']:.1f}") and lines[5].startswith("mIoU at stride 8: raw ")
 
 
 def test_probability_is_a_softmax_over_the_classes():

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from cian import affinity_summary, improvement
 from cian.affinity_figure import ACTIVATIONS, draw_pair
-from cian.affinity_maps import measure_pair, without_nan
+from cian.affinity_maps import measure_pair
 from cian.affinity_summary import percent
 from cian.classifiers import load_classifier
 from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
@@ -194,24 +194,14 @@ def draw_affinity(args):
 
 def write_statistics(args, dataset, pairs, measured, made_of):
     """Write and print what the pairs have shown; values in the files are fractions, NaN is null."""
-    summaries = affinity_summary.summarise(measured, dataset.classes, args.classes)
-    scores = affinity_summary.scores_of(measured, dataset.classes)
-    strength = affinity_summary.mean_strengths(measured)
-    write_text(Path(args.output) / "affinity.csv", affinity_summary.as_csv(summaries))
+    found = affinity_summary.statistics(measured, dataset.classes, args.classes)
+    write_text(Path(args.output) / "affinity.csv", affinity_summary.as_csv(found.summaries))
     ids = sorted({name for pair in pairs for name in pair})
     how = {"grouping": "given" if args.pairs else args.grouping, "seed": args.seed, "list": args.list, "pairs": len(pairs)}
-    value = {
-        "made_of": {**made_of, **how, "backbone": args.backbone, "commit": git_commit(), "data": dataset.fingerprint(ids)},
-        "classes": [without_nan(summary._asdict()) for summary in summaries],
-        "strengths": without_nan(strength),
-        "miou_at_stride_8": without_nan({kind: one.mean_iou(args.classes) for kind, one in scores.items()}),
-    }
-    write_json(Path(args.output) / "affinity.json", value)
+    made_of = {**made_of, **how, "backbone": args.backbone, "commit": git_commit(), "data": dataset.fingerprint(ids)}
+    write_json(Path(args.output) / "affinity.json", {"made_of": made_of, **affinity_summary.as_values(found)})
     print(f"{len(measured)} queries and references of {len(pairs)} pairs; affinity in per cent of its mass")
-    print(affinity_summary.as_table(summaries))
-    print("norm of the cross residual, per cent of that of x: " + percent(strength["residual"]))
-    print("difference of cross and self residual, per cent of the self residual: " + percent(strength["difference"]))
-    print("mIoU at stride 8: " + ", ".join(f"{kind} {percent(one.mean_iou(args.classes))}" for kind, one in scores.items()))
+    print(affinity_summary.describe(found))
     print(f"figures and numbers: {args.output}")
 
 
