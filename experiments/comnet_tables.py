@@ -6,10 +6,9 @@ DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, a combination nei
 """
 
 import argparse
-import subprocess
 
 from cian_plan import Plan
-from plan import LABELS, ROOT, DataStages, add_options, complete, digest, print_plan, run_plan, tool
+from plan import LABELS, ROOT, DataStages, add_options, carry_out, complete, digest, tool
 
 from cian.cli import run_tool
 from cian.config import BoundaryTraining, Matching, Refinement, Seeding
@@ -193,17 +192,7 @@ def main(argv=None):
         output = plan.runs / f"report_{args.preset}"
         results = ("--results", ROOT / "experiments" / "results", "--results", args.results)
         last.append(tool("report", *results, "--runs", plan.runs, "--output", output))
-    if args.dry_run:
-        print_plan(stages, last)
-        return
-
-    def numbers(stage):
-        return (one for table, cell in chosen if cell[0].name == stage.name for one in measurements(plan, table, cell))
-
-    run_plan(args, stages, numbers)
-    for words in last:
-        subprocess.run(words, check=True)
-    print(f"numbers: {args.results}")
+    carry_out(plan, stages, chosen, measurements, last, {"numbers": args.results})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ settings give the same folder, whichever table needs it.
 import hashlib
 import re
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -161,3 +162,23 @@ def run_plan(args, stages, numbers):
     with tqdm(total=len(stages), desc="stages", unit="stage", disable=args.jobs == 1) as bar:
         Runner(args.jobs).run(stages, begun, finished)
     sys.stderr.write(f"{len(stages)} stages, {(time.monotonic() - began) / 60:.1f} min\n")
+
+
+def carry_out(plan, stages, cells, measurements, commands, folders):
+    """Run the stages, writing the numbers of each when it is finished, then the commands; with --dry-run print them instead.
+
+    cells: [(table, cell)], where cell[0] is a stage; measurements(plan, table, cell) -> the cell's, once its stage is finished.
+    commands: words of what follows the stages; folders: {what is there: folder}, printed when the stages are finished.
+    """
+    if plan.args.dry_run:
+        print_plan(stages, commands)
+        return
+
+    def numbers(stage):
+        return (one for table, cell in cells if cell[0].name == stage.name for one in measurements(plan, table, cell))
+
+    run_plan(plan.args, stages, numbers)
+    for name, folder in folders.items():
+        print(f"{name}: {folder}")
+    for words in commands:
+        subprocess.run(words, check=True)

@@ -5,11 +5,10 @@ made with seed 0; --seeds are those of the segmentation trainings. Every stage h
 """
 
 import argparse
-import subprocess
 import sys
 
 from cian_plan import Plan, checkpoint
-from plan import LABELS, ROOT, add_options, complete, print_plan, run_plan, tool
+from plan import LABELS, ROOT, add_options, carry_out, complete, tool
 
 from cian.cli import run_tool
 from cian.config import Inference, Segmentation
@@ -139,20 +138,10 @@ def main(argv=None):
     last = (submission(plan) if "5" in args.wanted else []) + ([] if drawn is None else [drawn])
     stages = in_order([cell[0] for _, cell in chosen] + last)
     reports = [report(plan, drawn)] if REPORT in args.wanted else []
-    if args.dry_run:
-        print_plan(stages, reports)
-        return
-
-    def numbers(stage):
-        return (one for table, cell in chosen if cell[0].name == stage.name for one in measurements(plan, table, cell))
-
-    run_plan(args, stages, numbers)
-    if drawn is not None:
-        print(f"figures: {drawn.folder}")
+    folders = {} if drawn is None else {"figures": drawn.folder}
     if chosen:
-        print(f"numbers: {args.results}")
-    for words in reports:
-        subprocess.run(words, check=True)
+        folders["numbers"] = args.results
+    carry_out(plan, stages, chosen, measurements, reports, folders)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from voc_trees import write_dataset
 
 from cian.files import write_json
 from cian.results import read_paper
-from cian.stages import in_order
+from cian.stages import Stage, in_order
 
 sys.path.insert(0, str(ROOT / "experiments"))
+import plan as plan_module
 import tables
 from cian_plan import Plan
 
@@ -120,6 +121,22 @@ def test_dry_run_prints_the_commands_and_does_nothing(data, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("_")[0] for line in lines if line.startswith("#")] == ["# cam", "# seeds"] + ["# cian"] * 4
     assert sum("train.py" in line for line in lines) == 4 and not (tmp_path / "runs").exists()
+
+
+def test_numbers_are_written_stage_by_stage_and_the_commands_follow(data, tmp_path, capfd):
+    plan = plan_of(data, tmp_path, "--jobs", "1")
+    record = {"settings": {"seed": 0}, "circumstances": {"commit": "abc"}}
+    stages = [Stage(tmp_path / "runs" / name, ((sys.executable, "-c", f"print('{name}')"),)) for name in ("first", "second")]
+    cells = [("9", (stages[1], "row", "column"))]  # the first stage has no number
+
+    def measurements(plan, table, cell):
+        assert cell[0].finished
+        yield plan.measurement((table, *cell[1:]), 0.5, cell[0], record, 1, "print")
+
+    last = (sys.executable, "-c", "import os, sys; print(*os.listdir(sys.argv[1]))", str(tmp_path / "results"))
+    plan_module.carry_out(plan, stages, cells, measurements, [last], {"numbers": plan.args.results})
+    (written,) = (path.name for path in (tmp_path / "results").iterdir())
+    assert capfd.readouterr().out.splitlines() == ["first", "second", f"numbers: {tmp_path / 'results'}", written]
 
 
 @pytest.mark.parametrize("name, wanted", [(f"table{number}", number) for number in "2345"] + [
