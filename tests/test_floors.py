@@ -15,7 +15,7 @@ FLOORS = (
      "refinement_figure", "report", "results", "runs",
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "boundary_loss", "losses"),
-    ("activation", "boundary", "classifiers", "cli", "complexity", "complexity_table", "engine", "export",
+    ("activation", "affinity_pairs", "boundary", "classifiers", "cli", "complexity", "complexity_table", "engine", "export",
      "export_comparison", "exported", "inference", "matching_cost", "matching_maps", "objectives", "onnx_export",
      "predictor", "random_walk", "refinement", "symbols", "training_tool"),
 )

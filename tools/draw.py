@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from cian import affinity_summary, improvement
 from cian.affinity_figure import ACTIVATIONS, draw_pair
-from cian.affinity_maps import measure_pair
+from cian.affinity_pairs import observe_pair
 from cian.affinity_summary import percent
 from cian.classifiers import load_classifier
 from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
@@ -41,7 +41,7 @@ from cian.mask_quality import common_classes, describe_masks, masks_csv, score_m
 from cian.matching_figure import draw_groups
 from cian.matching_maps import observe_group
 from cian.models.affinity import MERGES, SIMILARITIES
-from cian.models.probe import AffinityProbe, observe
+from cian.models.probe import AffinityProbe
 from cian.runs import git_commit
 
 
@@ -153,19 +153,11 @@ def look_at_pair(args, net, device, dataset, pair, tags):
         found = read_json(record)
         if found["pair"] == list(pair):
             return found["measured"]
-    probe = AffinityProbe(net, args.merge, args.merge_self)
-    images = [read_image(dataset.image_path(name)) for name in pair]
-    labels = [read_label(path) if path.is_file() else None for path in map(dataset.mask_path, pair)]
-    for name, image, label in zip(pair, images, labels):
-        if label is not None and label.shape != image.shape[:2]:
-            raise ValueError(f"{dataset.mask_path(name)}: expected the image's shape {image.shape[:2]}, found {label.shape}")
-    observed, measured = observe(probe, net.backbone, images, device), []
-    if all(label is not None for label in labels):
-        for maps, (query, reference) in zip(observed, (labels, labels[::-1])):
-            measured.append(measure_pair(maps, query, reference, len(dataset.classes)))
+    seen = observe_pair(AffinityProbe(net, args.merge, args.merge_self), net.backbone, dataset, pair, device)
+    measured = seen.measure(len(dataset.classes))
     if not args.statistics:
         common = sorted(set(tags[pair[0]]) & set(tags[pair[1]])) or sorted(set(tags[pair[0]]) | set(tags[pair[1]]))
-        write_png(figure, draw_pair(observed, images, labels, pair, dataset.classes, common, args.activation))
+        write_png(figure, draw_pair(seen.maps, seen.images, seen.labels, pair, dataset.classes, common, args.activation))
     write_json(record, {"pair": list(pair), "measured": measured})
     return measured
 
