@@ -66,15 +66,15 @@ def draw_group(images, labels, matched, class_ids):
 
 
 def draw_groups(groups, titles, classes):
-    """One contact sheet of groups, each the arguments of draw_group; a title for each group, classes: all names.
+    """One contact sheet of groups (cian.matching_maps.MatchedGroup), with a title for each; classes: all names.
 
     A column that no image has, such as the masks without inter-matching, is left out.
     """
     rows, row_titles = [], []
     for group, title in zip(groups, titles):
-        drawn = draw_group(*group)
+        drawn = draw_group(group.images, group.labels, group.matched, group.class_ids)
         rows += drawn
         row_titles += [title] + [""] * (len(drawn) - 1)
-    legend = legend_of([label for group in groups for label in group[1]], classes)
+    legend = legend_of([label for group in groups for label in group.labels], classes)
     filled = [column for column in range(len(COLUMNS)) if any(row[column] is not None for row in rows)]
     return sheet([[row[c] for c in filled] for row in rows], [COLUMNS[c] for c in filled], row_titles, legend)

@@ -1,11 +1,13 @@
-"""What COMNet's matchings do with a group of images: masks, matched points and class activation."""
+"""What COMNet's matchings do with a group of images: masks and how good they are, matched points and class activation."""
 
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
 
 from cian.activation import activation_maps
+from cian.data.images import read_image, read_label
+from cian.mask_quality import MaskScore, score_masks
 from cian.runtime import mx
 
 
@@ -18,6 +20,26 @@ class Matched(NamedTuple):
     mask: Optional[np.ndarray]
     points: Optional[np.ndarray]
     cams: np.ndarray
+
+
+class MatchedGroup(NamedTuple):
+    """A group: images uint8 (H, W, 3), true labels uint8 (H, W) and Matched of each, its common classes, background counted,
+    and the score of its masks, None without inter-matching.
+    """
+
+    images: Tuple[np.ndarray, ...]
+    labels: Tuple[np.ndarray, ...]
+    matched: List[Matched]
+    class_ids: List[int]
+    score: Optional[MaskScore]
+
+
+def measure_group(net, dataset, group, class_ids, side, device=None):
+    """The MatchedGroup of some ids of a data set. net, class_ids, side, device: see observe_group."""
+    images, labels = zip(*((read_image(dataset.image_path(name)), read_label(dataset.mask_path(name))) for name in group))
+    matched = observe_group(net, images, class_ids, side, device)
+    score = None if net.inter is None else score_masks([one.mask for one in matched], labels, class_ids)
+    return MatchedGroup(images, labels, matched, class_ids, score)
 
 
 def observe_group(net, images, class_ids, side, device=None):

@@ -31,15 +31,14 @@ from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, 
 from cian.config import Segmentation
 from cian.config.arguments import yes_or_no
 from cian.data.groups import GROUPINGS, random_pairs
-from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures import write_png
 from cian.files import read_json, write_json, write_text
 from cian.improvement import compare_folders
 from cian.inference import load_network
-from cian.mask_quality import common_classes, describe_masks, masks_csv, score_masks, title_of
+from cian.mask_quality import common_classes, describe_masks, masks_csv, title_of
 from cian.matching_figure import draw_groups
-from cian.matching_maps import observe_group
+from cian.matching_maps import measure_group
 from cian.models.affinity import MERGES, SIMILARITIES
 from cian.models.probe import AffinityProbe
 from cian.runs import git_commit
@@ -228,24 +227,19 @@ def draw_matching(args):
     for group in tqdm(groups, desc="matching groups", unit="group"):
         class_ids = [i for i in common_classes(tuple(tags[name] for name in group)) if chosen is None or i in chosen]
         if class_ids:
-            images, labels = zip(*((read_image(dataset.image_path(n)), read_label(dataset.mask_path(n))) for n in group))
-            matched = observe_group(net, images, class_ids, args.side, device)
-            score = None if net.inter is None else score_masks([one.mask for one in matched], labels, class_ids)
-            observed[group] = (images, labels, matched, class_ids), score
+            observed[group] = measure_group(net, dataset, group, class_ids, args.side, device)
     if not observed:
         raise ValueError(f"--list {args.list}: no group of {args.group_size} images with a common class among --classes")
     sheets = {"random": list(observed)[: args.images]}
     if net.inter is not None:
-        sheets["worst"] = sorted(observed, key=lambda group: observed[group][1].positive)[: args.images]
-        write_text(
-            Path(args.output) / "masks.csv",
-            masks_csv({g: (seen[3], score) for g, (seen, score) in observed.items()}, dataset.classes),
-        )
-        print(describe_masks([score for _, score in observed.values()]))
+        sheets["worst"] = sorted(observed, key=lambda group: observed[group].score.positive)[: args.images]
+        scored = {group: (seen.class_ids, seen.score) for group, seen in observed.items()}
+        write_text(Path(args.output) / "masks.csv", masks_csv(scored, dataset.classes))
+        print(describe_masks([seen.score for seen in observed.values()]))
     for name, shown in sheets.items():
-        titles = [title_of(group, observed[group][0][3], observed[group][1], dataset.classes) for group in shown]
+        titles = [title_of(group, observed[group].class_ids, observed[group].score, dataset.classes) for group in shown]
         path = Path(args.output) / f"matching_{name}.png"
-        write_png(path, draw_groups([observed[group][0] for group in shown], titles, dataset.classes))
+        write_png(path, draw_groups([observed[group] for group in shown], titles, dataset.classes))
         print(path)
 
 
