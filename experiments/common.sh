@@ -15,6 +15,42 @@ take_option() {
     printf -v "${name//-/_}" '%s' "$2"
 }
 
+# read_options OPTIONS SWITCHES ARGUMENT ...: sets the variables of the OPTIONS among the arguments, such as "--data|--val-list",
+# to their values, those of the SWITCHES to yes; --help shows the comment at the top of the script
+read_options() {
+    local options="$1" switches="$2"
+    shift 2
+    while (($#)); do
+        if [[ "$1" = @(-h|--help) ]]; then
+            show_help "$0"
+            exit 0
+        elif [[ "$1" = @($options) ]]; then
+            take_option "$@"
+            shift 2
+        elif [[ -n "$1" && "$1" = @($switches) ]]; then
+            printf -v "${1#--}" yes
+            shift
+        else
+            fail "unknown option $1; see --help"
+        fi
+    done
+}
+
+# choose_preset: sets what is empty of `preset` and what it decides: `backbone`, `cam_backbone` (the classifier's), `classes`
+choose_preset() {
+    : "${preset:=$([[ -n "$data" ]] && echo voc12 || echo scenes)}"
+    case "$preset" in
+        scenes) : "${backbone:=resnet10}" "${cam_backbone:=resnet10}" ;;
+        animals)
+            : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}"
+            : "${classes:=background,cat,cow,dog,horse,person,sheep}"
+            ;;
+        voc12) : "${backbone:=resnet101}" "${cam_backbone:=vgg16}" ;;
+        *) fail "--preset $preset, expected voc12, animals or scenes" ;;
+    esac
+    [[ -n "$data" || "$preset" = scenes ]] || fail "--preset $preset needs --data, a data set in VOC layout"
+}
+
 # given NAME OPTION VALUE: the array NAME is (OPTION VALUE), or empty where VALUE is
 given() {
     local -n words="$1"

@@ -12,28 +12,14 @@ script=quickstart
 # shellcheck source=experiments/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 preset="" data="" init="" cam_init="" output="" classes="" list=train_aug val_list=val cam_backbone="" backbone="" devices="" truth=no
-
-while (($#)); do
-    option="$1"
-    case "$option" in
-        --truth) truth=yes; shift; continue ;;
-        -h | --help) show_help "${BASH_SOURCE[0]}"; exit 0 ;;
-        --preset | --data | --init | --cam-init | --output | --classes | --list | --val-list | --cam-backbone | --backbone | --devices) ;;
-        *) fail "unknown option $option; see --help" ;;
-    esac
-    take_option "$@"
-    shift 2
-done
-
-: "${preset:=$([[ -n "$data" ]] && echo voc12 || echo scenes)}"
-case "$preset" in
-    scenes) : "${backbone:=resnet10}" "${cam_backbone:=resnet10}" "${cam_init:=random}" ;;
-    animals) : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}" "${classes:=background,cat,cow,dog,horse,person,sheep}" ;;
-    voc12) : "${backbone:=resnet101}" "${cam_backbone:=vgg16}" "${cam_init:=gluoncv:vgg16}" ;;
-    *) fail "--preset $preset, expected voc12, animals or scenes" ;;
-esac
-[[ -n "$data" || "$preset" = scenes ]] || fail "--preset $preset needs --data, a data set in VOC layout"
+options="--preset|--data|--init|--cam-init|--output|--classes|--list|--val-list|--cam-backbone|--backbone|--devices"
+read_options "$options" --truth "$@"
+choose_preset
 [[ -n "$init" || "$preset" = scenes ]] || fail "--preset $preset needs --init, ImageNet weights of $backbone (.params or gluoncv:NAME)"
+case "$preset" in
+    scenes) : "${cam_init:=random}" ;;
+    voc12) : "${cam_init:=gluoncv:vgg16}" ;;
+esac
 : "${cam_init:=$init}" "${output:=runs/quickstart_$preset}"
 
 data="$(absolute "$data")" init="$(absolute "$init")" cam_init="$(absolute "$cam_init")"

@@ -15,28 +15,13 @@ script=seeds
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 preset="" data="" init="" output="" classes="" list=train_aug val_list=val backbone="" devices=""
 tags="" saliency_maps="" epochs="" substitute=""
-
-while (($#)); do
-    option="$1"
-    case "$option" in
-        -h | --help) show_help "${BASH_SOURCE[0]}"; exit 0 ;;
-        --preset | --data | --init | --output | --classes | --list | --val-list | --backbone | --devices) ;;
-        --tags | --saliency-maps | --epochs | --substitute) ;;
-        *) fail "unknown option $option; see --help" ;;
-    esac
-    take_option "$@"
-    shift 2
-done
-
-: "${preset:=$([[ -n "$data" ]] && echo voc12 || echo scenes)}"
-case "$preset" in
-    scenes) : "${backbone:=resnet10}" "${init:=random}" ;;
-    animals) : "${backbone:=squeezenet1.1}" "${classes:=background,cat,cow,dog,horse,person,sheep}" ;;
-    voc12) : "${backbone:=vgg16}" ;;
-    *) fail "--preset $preset, expected voc12, animals or scenes" ;;
-esac
-[[ -n "$data" || "$preset" = scenes ]] || fail "--preset $preset needs --data, a data set in VOC layout"
-: "${init:=gluoncv:$backbone}" "${output:=$root/runs/seeds_$preset}"
+options="--preset|--data|--init|--output|--classes|--list|--val-list|--backbone|--devices"
+options+="|--tags|--saliency-maps|--epochs|--substitute"
+read_options "$options" "" "$@"
+cam_backbone="$backbone" # the classifier is the only network here
+choose_preset
+[[ "$preset" != scenes ]] || : "${init:=random}"
+: "${init:=gluoncv:$cam_backbone}" "${output:=$root/runs/seeds_$preset}"
 
 # a list is a name, which stays, or a text file
 listed() { if [[ -f "$1" ]]; then absolute "$1"; else printf '%s' "$1"; fi; }
@@ -65,7 +50,7 @@ file() {
 # quality NAME LIST [option ...]: seeds, scores, curve and sheets of a list in OUTPUT/NAME
 quality() {
     local folder="$output/$1" ids="$2"; shift 2
-    tool make_seeds --preset "$preset" --backbone "$backbone" --data "$data" --list "$ids" --checkpoint "$classifier" \
+    tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$ids" --checkpoint "$classifier" \
         --output "$folder" "${on_devices[@]}" "${with_tags[@]}" "${with_maps[@]}" "$@"
     tool evaluate --seeds --predictions "$folder/seeds" --ground-truth "$masks" --list "$(file "$ids")" \
         "${over_classes[@]}" --json "$folder/quality.json" | tee "$folder/quality.txt"
@@ -75,7 +60,7 @@ quality() {
 }
 
 stage "classifier, from tags"
-tool train_cam --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --val-list "$val_list" --init "$init" \
+tool train_cam --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$list" --val-list "$val_list" --init "$init" \
     --output "$output/cam" --resume "${on_devices[@]}" "${with_tags[@]}" "${for_epochs[@]}"
 classifier="$(last "$output/cam")"
 

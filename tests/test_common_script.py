@@ -35,6 +35,31 @@ def test_options_set_variables(tmp_path):
     assert bash(words, tmp_path) == "0:2:--devices:a b:"
 
 
+@pytest.mark.parametrize("words, expected", [
+    ("", "a: b:no"), ("--some-a 'x y' --b --some-a z", "a:z b:yes"), ("--b", "a: b:yes"), ("--some-a --b", "a:--b b:no"),
+])  # fmt: skip
+def test_options_and_switches_are_read(tmp_path, words, expected):
+    lines = f'some_a="" b=no; read_options "--some-a|--other" --b {words}; echo "a:$some_a b:$b"'
+    assert bash(lines, tmp_path) == expected + "\n"
+
+
+@pytest.mark.parametrize("word", ["--c", "''", "'--some-a --other'", "some-a", "'--some-a|--other'"])
+@pytest.mark.parametrize("switches", ["--b", "''"])
+def test_unknown_options(tmp_path, word, switches):
+    message = bash(f'read_options "--some-a|--other" {switches} {word} x', tmp_path, status=2)
+    assert message == f"name: unknown option {word.strip(chr(39))}; see --help\n"
+
+
+@pytest.mark.parametrize("given, expected", [
+    ("", "scenes resnet10 resnet10 -"), ("data=x", "voc12 resnet101 vgg16 -"),
+    ("data=x backbone=b classes=c", "voc12 b vgg16 c"), ("data=x preset=scenes cam_backbone=b", "scenes resnet10 b -"),
+    ("data=x preset=animals", "animals squeezenet1.1 squeezenet1.1 background,cat,cow,dog,horse,person,sheep"),
+])  # fmt: skip
+def test_the_preset_fills_in_what_is_not_given(tmp_path, given, expected):
+    lines = f'preset="" data="" backbone="" cam_backbone="" classes="" {given}; choose_preset'
+    assert bash(lines + '; echo "$preset $backbone $cam_backbone ${classes:--}"', tmp_path) == expected + "\n"
+
+
 def test_the_newest_checkpoint(tmp_path):
     for name in ("cian_x-0002.params", "cian_x-0010.params", "cian_x-final.params", "resume.npz"):
         (tmp_path / name).write_text("")
@@ -51,8 +76,11 @@ def test_scenes_are_generated_where_no_data_is_given(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["quickstart", "seeds"])
-def test_help_is_the_comment_at_the_top(tmp_path, name):
+def test_help_is_the_comment_at_the_top_and_names_every_option(tmp_path, name):
     script = ROOT / "experiments" / f"{name}.sh"
     told = subprocess.run(["bash", str(script), "--help"], cwd=str(tmp_path), capture_output=True, text=True, check=True).stdout
     comment = re.match(r"#!.*\n((?:#.*\n)+)", script.read_text(encoding="utf-8")).group(1)
     assert told == re.sub(r"^# ", "", comment, flags=re.MULTILINE) and told.endswith("goes on where it was.\n")
+    lists = re.findall(r'^options\+?="(.*)"$', script.read_text(encoding="utf-8"), re.MULTILINE)
+    options = "".join(lists).split("|")
+    assert len(options) > 10 and set(options) <= set(re.findall(r"--[a-z-]+", told))

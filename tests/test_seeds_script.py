@@ -21,14 +21,6 @@ def test_wrong_options(words, message):
     assert (result.returncode, result.stderr, result.stdout) == (2, message + "\n", "")
 
 
-def test_help_names_every_option():
-    text = SCRIPT.read_text(encoding="utf-8")
-    told = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True, check=True).stdout
-    arms = re.findall(r"^ +(--[a-z |-]+)\) ;;$", text, re.MULTILINE)
-    options = {name for arm in arms for name in arm.split(" | ")}
-    assert len(options) > 10 and options <= set(re.findall(r"--[a-z-]+", told))
-
-
 def test_the_tools_know_the_options_of_the_calls(capsys):
     text = SCRIPT.read_text(encoding="utf-8").replace("\\\n", " ")
     calls = re.findall(r"^ *tool (train_cam|make_seeds|evaluate|report) (.*)$", text, re.MULTILINE)
