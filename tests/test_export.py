@@ -1,28 +1,23 @@
-"""Symbols and exports: the committed graphs, equality with the networks, and what a failed export leaves behind."""
+"""Exports: equality with the networks, and what a failed export leaves behind. For bad input see test_export_failures.py."""
 
-import importlib.util
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from skimage.data import chelsea
+from small_exports import contents, initialised, make, random_images
 
 import cian.export
-from cian.data.images import write_label
-from cian.export import Output, export, inference_block, trace
-from cian.exported import description, export_files, load_export
+from cian.export import inference_block
+from cian.exported import export_files, load_export
 from cian.inference import Segmenter
-from cian.models.checkpoint import named_arrays, save_checkpoint
+from cian.models.checkpoint import named_arrays
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.multi_scale import MultiScale
 from cian.runtime import mx
-from cian.symbols import CATALOGUE, about, build, committed_symbol, exported_block, network_of_checkpoint, network_of_published
+from cian.symbols import build, exported_block
 
-ROOT = Path(__file__).resolve().parents[1]
 #: loads an export with nothing but MXNet; arguments: NAME, input .npy, output .npy
 ALONE = """
 import sys
@@ -44,65 +39,9 @@ assert not any(key == "cian" or key.startswith("cian.") for key in sys.modules)
 """
 
 
-def initialised(net, seed=0):
-    mx.random.seed(seed)
-    net.initialize(mx.init.Xavier())
-    random = np.random.RandomState(seed)
-    drawn = ("bn_out_moving_var", "bn_out_gamma", "bn_data_gamma", "bn0_moving_var")  # not as they start, so that they matter
-    for name, p in net.collect_params().items():
-        if name in drawn:
-            p.set_data(mx.nd.array(random.uniform(0.5, 2, p.shape)))
-    return net
-
-
 @pytest.fixture(scope="module")
 def net():
     return initialised(CIAN("resnet10", 4))
-
-
-def random_images(*shape):
-    return np.random.RandomState(1).uniform(0, 255, shape).astype(np.float32)
-
-
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_committed_symbol_is_regenerated(name):
-    text = (ROOT / "symbols" / f"{name}-symbol.json").read_text(encoding="utf-8")
-    assert text == committed_symbol(name), "run python tools/export.py --symbols symbols"
-    nodes = json.loads(text)["nodes"]
-    names = [node["name"] for node in nodes]
-    assert len(set(names)) == len(names)
-    method, backbone, group = CATALOGUE[name]
-    net = build(method, backbone, 20 if method == "cam" else 21)
-    symbol = mx.sym.load_json(text)
-    kinds = {"arg:" + key for key in symbol.list_arguments()} | {"aux:" + key for key in symbol.list_auxiliary_states()}
-    wanted = {("aux:" if "_moving_" in key else "arg:") + key for key in net.collect_params()}
-    assert kinds == wanted | {"arg:data"}
-    shape = (3, group, 3, 65, 97) if group else (2, 3, 65, 97)
-    arguments, outputs, _ = symbol.infer_shape(data=shape)
-    shapes = dict(zip(symbol.list_arguments(), arguments))
-    assert all(shapes[key] == p.shape for key, p in net.collect_params().items() if key in shapes)
-    if method == "cam":
-        assert symbol.list_outputs() == ["scores_output", "maps_output"] and outputs == [(2, 20), (2, 20, 9, 13)]
-    elif group:
-        assert symbol.list_outputs() == ["self_logits_output", "cross_logits_output"] and outputs == [(3, 2, 21, 9, 13)] * 2
-    else:
-        assert symbol.list_outputs() == ["logits_output"] and outputs == [(2, 21, 9, 13)]
-
-
-def test_names_are_the_published_ones():
-    symbol = mx.sym.load(str(ROOT / "symbols" / "cian_resnet50_group-symbol.json"))
-    for name in ("conv0_weight", "bn_out_gamma", "stage1_unit1_conv1_weight", "conv_embed_q_weight", "fc1_weight"):
-        assert name in symbol.list_arguments()
-    assert "stage1_unit1_bn1_moving_mean" in symbol.list_auxiliary_states()
-    nodes = {node["name"] for node in json.loads(symbol.tojson())["nodes"]}
-    assert {"conv0", "stage4_unit3_conv3", "bn_out", "bn_out_2", "fc1", "fc1_2", "conv_out_2"} <= nodes
-
-
-def test_a_trace_does_not_depend_on_what_was_made_before(net):
-    first = trace(Output(net), ["logits"])
-    CIAN("resnet10", 4)(mx.sym.Variable("data"))
-    assert trace(Output(net), ["logits"]) == first  # though MXNet counts the uses of running statistics
-    assert trace(Output(CIAN("resnet10", 4)), ["logits"]) == first
 
 
 @pytest.mark.parametrize("scales, flip", [((0.75, 1.0, 1.25), True), ((0.5, 1.0), False)])
@@ -111,14 +50,6 @@ def test_multi_scale_of_free_size_gives_the_same_numbers(net, scales, flip, size
     x = mx.nd.array(random_images(2, 3, *size))
     fixed, free = MultiScale(net, size, scales, flip)(x), MultiScale(net, None, scales, flip)(x)
     np.testing.assert_allclose(free.asnumpy(), fixed.asnumpy(), atol=1e-6)
-
-
-def make(net, path, method="cian", names="abcd", images=None, overwrite=False, **options):
-    block, outputs = exported_block(net, method, **options)
-    block.hybridize()
-    if images is None:
-        images = [random_images(1, 3, *(options.get("size") or (65, 65)))]
-    return export(path, block, outputs, about(method, "resnet10", names, **options), images, overwrite)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +108,6 @@ def test_classifier_is_exported(tmp_path):
     np.testing.assert_allclose(maps.asnumpy(), net.maps(x).asnumpy(), atol=1e-5)
     with pytest.raises(ValueError, match="kind: 'labels', expected one of logits, probabilities"):
         make(net, tmp_path / "d", "cam", kind="labels")
-
-
-def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 def test_an_export_that_differs_is_not_written(net, tmp_path, monkeypatch):
@@ -269,86 +196,6 @@ def test_unreadable_exports_are_named(net, tmp_path):
     (tmp_path / "x-0001.params").unlink()
     with pytest.raises(FileNotFoundError, match=r"x-0000\.params: no such parameter file"):
         export_files(tmp_path / "x")
-
-
-def test_checkpoints_tell_their_method(net, tmp_path):
-    save_checkpoint(tmp_path / "cian.params", named_arrays(net))
-    loaded, method, classes = network_of_checkpoint(tmp_path / "cian.params", "resnet10")
-    assert (method, classes) == ("cian", 4)
-    x = mx.nd.array(random_images(1, 3, 65, 65))
-    np.testing.assert_allclose(loaded(x).asnumpy(), net(x).asnumpy(), atol=1e-5)
-    for method, count in (("largefov", 3), ("cam", 5)):
-        save_checkpoint(tmp_path / "o.params", named_arrays(initialised(build(method, "resnet10", count))))
-        assert network_of_checkpoint(tmp_path / "o.params", "resnet10")[1:] == (method, count)
-        assert network_of_published(tmp_path / "o.params", "resnet10")[1:] == (method, count)
-    zoo = {  # as the model zoo's files: no layers of ours, but ImageNet's classifier, called fc1
-        key: value
-        for key, value in named_arrays(net).items()
-        if not key.split(":")[1].startswith(("conv_embed", "conv_out", "bn_out", "fc1"))
-    }
-    zoo.update({"arg:fc1_weight": mx.nd.ones((1000, 128)), "arg:fc1_bias": mx.nd.zeros(1000)})
-    mx.nd.save(str(tmp_path / "zoo.params"), zoo)
-    with pytest.raises(ValueError, match="neither a segmentation network"):
-        network_of_checkpoint(tmp_path / "zoo.params", "resnet10")
-    started = network_of_published(tmp_path / "zoo.params", "resnet10", classes=6)[0].collect_params()
-    assert np.array_equal(started["conv0_weight"].data().asnumpy(), net.collect_params()["conv0_weight"].data().asnumpy())
-    assert started["fc1_weight"].shape == (6, 128, 3, 3)
-    with pytest.raises(ValueError, match="does not fit the network"):
-        network_of_published(tmp_path / "cian.params", "resnet50")
-
-
-def test_tool_exports_a_checkpoint(net, shared, tmp_path):
-    save_checkpoint(tmp_path / "n.params", named_arrays(net))
-    image = sorted((shared / "data" / "VOC2012-animals" / "JPEGImages").glob("*.jpg"))[0]
-    command = [
-        sys.executable,
-        str(ROOT / "tools" / "export.py"),
-        "--checkpoint",
-        str(tmp_path / "n.params"),
-        "--backbone",
-        "resnet10",
-        "--output",
-        str(tmp_path / "out" / "n"),
-        "--classes",
-        "background,a,b,c",
-        "--size",
-        "65,97",
-        "--image",
-        str(image),
-    ]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    result = subprocess.run(
-        command + ["--probabilities", "--multi-scale", "--flip"], capture_output=True, text=True, env=environment
-    )
-    assert result.returncode == 0 and "largest deviation" in result.stdout, result.stderr[-2000:]
-    told = description(mx.sym.load(str(tmp_path / "out" / "n-symbol.json")))
-    assert told == dict(
-        method="cian",
-        backbone="resnet10",
-        classes=["background", "a", "b", "c"],
-        output="probabilities",
-        size=[65, 97],
-        enlarged=True,
-        scales=[0.75, 1.0, 1.25],
-        flip=True,
-        group=0,
-    )
-    result = subprocess.run(command + ["--labels"], capture_output=True, text=True, env=environment)
-    assert result.returncode == 2 and "exists with other contents" in result.stderr
-
-
-def test_exports_are_verified_on_random_pixels_and_a_photograph(tmp_path):
-    spec = importlib.util.spec_from_file_location("export", str(ROOT / "tools" / "export.py"))
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    free = tool.inputs(None, [], 0)
-    assert [x.shape for x in free] == [(1, 3, 129, 129), (1, 3, 161, 97), (1, 3, 297, 449)]
-    np.testing.assert_allclose(free[2][0].mean(axis=(1, 2)), chelsea().mean(axis=(0, 1)), atol=1)  # a cat
-    assert 60 < free[0].std() < 90 and not np.array_equal(free[0][0, 0, :97, :97], free[1][0, 0, :97, :97])
-    write_label(tmp_path / "x.png", np.ones((20, 30), np.uint8))
-    more = tool.inputs((65, 97), [str(tmp_path / "x.png")], 2)
-    assert [x.shape for x in more] == [(1, 2, 3, 65, 97)] * 3 and {x.dtype for x in more} == {np.dtype("float32")}
-    np.testing.assert_array_equal(more[1][0, 1], np.roll(more[1][0, 0], 7, axis=-1))
 
 
 def test_wrong_options_are_named(net):

@@ -1,6 +1,5 @@
-"""Bad input to exports and predictions: a clear error, nothing half-written, what was there before untouched."""
+"""Bad input to exports: a clear error, nothing half-written, what was there before untouched."""
 
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -9,56 +8,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from voc_trees import write_image
+from small_exports import contents, initialised, make
+from test_main_job import tool
 
 import cian.export
 from cian.export import FUSION, export, without_fusion
 from cian.files import put_in_place, writable_folder
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.runtime import mx
-from cian.symbols import about, build, exported_block
+from cian.symbols import build, exported_block
 
-ROOT = Path(__file__).resolve().parents[1]
 NOBODY = 65534
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(name, str(ROOT / "tools" / f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A checkpoint of the scenes' network with three classes."""
-    mx.random.seed(0)
-    net = build("cian", "resnet10", 3)
-    net.initialize(mx.init.Xavier())
     path = tmp_path_factory.mktemp("checkpoint") / "n.params"
-    save_checkpoint(path, named_arrays(net))
+    save_checkpoint(path, named_arrays(initialised(build("cian", "resnet10", 3))))
     return path
 
 
 @pytest.fixture()
 def old(tmp_path):
     """An export of another, smaller network under the name that the tests write to."""
-    net = build("largefov", "resnet10", 2)
-    mx.random.seed(1)
-    net.initialize(mx.init.Xavier())
-    block, outputs = exported_block(net, "largefov")
-    export(tmp_path / "x", block, outputs, about("largefov", "resnet10", "ab"), [np.ones((1, 3, 33, 33), np.float32)])
+    net = initialised(build("largefov", "resnet10", 2), seed=1)
+    make(net, tmp_path / "x", "largefov", "ab", [np.ones((1, 3, 33, 33), np.float32)])
     return tmp_path / "x"
 
 
-def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
-
-
 def run_export(checkpoint, output, *more):
-    words = ["--checkpoint", str(checkpoint), "--preset", "scenes", "--size", "33,33", "--output", str(output)]
-    tool("export").main(words + list(more))
+    words = ["--checkpoint", checkpoint, "--preset", "scenes", "--size", "33,33", "--output", output]
+    tool("export", *words, *more)
 
 
 @contextmanager
@@ -112,7 +93,7 @@ def test_bad_checkpoint_leaves_the_old_export(spoil, message, checkpoint, old, t
     with pytest.raises(ValueError, match=message):
         run_export(bad, old, "--overwrite")
     with pytest.raises(ValueError, match=message):
-        tool("export").main(["--from-published", str(bad), "--output", str(old), "--overwrite"])
+        tool("export", "--from-published", bad, "--output", old, "--overwrite")
     assert contents(tmp_path) == before
 
 
@@ -189,45 +170,6 @@ def test_files_come_back_when_interrupted(moment, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert contents(tmp_path).keys() - {"new/a", "new/b", "new/a.old", "new/old.old"} == {"a", "old"}
     assert (tmp_path / "a").read_text() == "before a" and (tmp_path / "old").read_text() == "before old"
-
-
-def test_predicting_with_a_broken_export_writes_nothing(old, tmp_path):
-    write_image(tmp_path / "a.png", 20, 30)
-    params = tmp_path / "x-0000.params"
-    whole = params.read_bytes()
-    words = [str(tmp_path / "a.png"), "--model", str(old), "--output", str(tmp_path / "out"), "--test-size", "33"]
-    for broken, message in (
-        (whole[: len(whole) // 2], r"x-0000\.params: not a complete \.params file"),
-        (b"GIF89a is no parameter file", r"x-0000\.params: not a complete \.params file"),
-    ):
-        params.write_bytes(broken)
-        with pytest.raises(ValueError, match=message):
-            tool("predict").main(words)
-    net = build("cian", "resnet10", 2)
-    net.initialize()
-    mx.nd.save(str(params), named_arrays(net))  # with an affinity block, which the symbol does not have
-    with pytest.raises(ValueError, match=r"x-0000\.params: does not fit .*x-symbol\.json: unexpected bn_out_beta"):
-        tool("predict").main(words)
-    assert not (tmp_path / "out").exists()
-
-
-def test_pictures_of_one_name_do_not_replace_each_other(checkpoint, tmp_path):
-    words = ["--checkpoint", str(checkpoint), "--preset", "scenes", "--test-size", "33", "--crf-iterations", "0", "--flip",
-             "no", "--scales", "1", "--output", str(tmp_path / "out")]  # fmt: skip
-    for seed, folder in enumerate(("one", "two")):
-        write_image(tmp_path / folder / "a.png", 20, 30, seed)
-    tool("predict").main([str(tmp_path / "one" / "a.png")] + words)
-    (tmp_path / "out" / "overlay" / "a.png").write_bytes(b"kept")
-    before = contents(tmp_path / "out")
-    tool("predict").main([str(tmp_path / "one" / "a.png")] + words)  # finished already
-    with pytest.raises(ValueError, match=r"two/a\.png: .*out holds the mask of another picture a; use another --output"):
-        tool("predict").main([str(tmp_path / "two" / "a.png")] + words)
-    with pytest.raises(ValueError, match=r"two/a\.png: would be written as a\.png, as .*one/a\.png"):
-        tool("predict").main([str(tmp_path / name / "a.png") for name in ("one", "two")] + words)
-    assert contents(tmp_path / "out") == before
-    Image.new("L", (5, 4)).save(str(tmp_path / "b.png"))
-    tool("predict").main([str(tmp_path / "one" / "a.png"), str(tmp_path / "b.png")] + words)
-    assert set(contents(tmp_path / "out")) - set(before) == {"pred/b.png", "overlay/b.png"}
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,22 @@
-"""tools/predict.py on any picture: every kind gives masks and overlays, and memory does not grow with the picture."""
+"""tools/predict.py on any picture: masks and overlays of every kind, memory that does not grow with it, files that stay."""
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_exports import contents, initialised, make
+from small_training import ROOT
+from test_main_job import tool
+from voc_trees import write_image
 
 from cian.data.images import read_image, read_label
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.runtime import mx
 from cian.symbols import build
 
-ROOT = Path(__file__).resolve().parents[1]
 PREDICT = ROOT / "tools" / "predict.py"
 OPTIONS = ["--preset", "scenes", "--test-size", "65", "--crf-iterations", "0", "--flip", "no", "--scales", "1"]
 LARGE = (12000, 9000)  # width and height: 108 million pixels, 432 MB when they are decoded at 4 bytes a pixel
@@ -64,11 +65,7 @@ def kinds(folder):
 def test_every_kind_of_picture(checkpoint, tmp_path):
     (tmp_path / "in").mkdir()
     sizes = kinds(tmp_path / "in")
-    spec = importlib.util.spec_from_file_location("predict", str(PREDICT))
-    predict = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(predict)
-    pictures = [str(path) for path in sorted((tmp_path / "in").iterdir())]
-    predict.main(pictures + ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "out"), *OPTIONS])
+    tool("predict", *sorted((tmp_path / "in").iterdir()), "--checkpoint", checkpoint, "--output", tmp_path / "out", *OPTIONS)
     labels = {name: read_label(tmp_path / "out" / "pred" / f"{name}.png") for name in sizes}
     assert len(sizes) == 9 and {name: label.shape for name, label in labels.items()} == sizes
     assert len(np.unique(labels["cmyk"])) == 2
@@ -104,3 +101,43 @@ def test_memory_of_a_very_large_photograph(checkpoint, tmp_path):
     with Image.open(tmp_path / "out" / "pred" / "large.png") as label:
         assert label.size == LARGE and label.mode == "P"
     assert large - small < MORE
+
+
+def test_predicting_with_a_broken_export_writes_nothing(tmp_path):
+    old = tmp_path / "x"
+    make(initialised(build("largefov", "resnet10", 2)), old, "largefov", "ab", [np.ones((1, 3, 33, 33), np.float32)])
+    write_image(tmp_path / "a.png", 20, 30)
+    params = tmp_path / "x-0000.params"
+    whole = params.read_bytes()
+    words = [tmp_path / "a.png", "--model", old, "--output", tmp_path / "out", "--test-size", "33"]
+    for broken, message in (
+        (whole[: len(whole) // 2], r"x-0000\.params: not a complete \.params file"),
+        (b"GIF89a is no parameter file", r"x-0000\.params: not a complete \.params file"),
+    ):
+        params.write_bytes(broken)
+        with pytest.raises(ValueError, match=message):
+            tool("predict", *words)
+    net = build("cian", "resnet10", 2)
+    net.initialize()
+    mx.nd.save(str(params), named_arrays(net))  # with an affinity block, which the symbol does not have
+    with pytest.raises(ValueError, match=r"x-0000\.params: does not fit .*x-symbol\.json: unexpected bn_out_beta"):
+        tool("predict", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_one_name_do_not_replace_each_other(checkpoint, tmp_path):
+    words = ["--checkpoint", checkpoint, "--output", tmp_path / "out", *OPTIONS, "--test-size", "33"]
+    for seed, folder in enumerate(("one", "two")):
+        write_image(tmp_path / folder / "a.png", 20, 30, seed)
+    tool("predict", tmp_path / "one" / "a.png", *words)
+    (tmp_path / "out" / "overlay" / "a.png").write_bytes(b"kept")
+    before = contents(tmp_path / "out")
+    tool("predict", tmp_path / "one" / "a.png", *words)  # finished already
+    with pytest.raises(ValueError, match=r"two/a\.png: .*out holds the mask of another picture a; use another --output"):
+        tool("predict", tmp_path / "two" / "a.png", *words)
+    with pytest.raises(ValueError, match=r"two/a\.png: would be written as a\.png, as .*one/a\.png"):
+        tool("predict", tmp_path / "one" / "a.png", tmp_path / "two" / "a.png", *words)
+    assert contents(tmp_path / "out") == before
+    Image.new("L", (5, 4)).save(str(tmp_path / "b.png"))
+    tool("predict", tmp_path / "one" / "a.png", tmp_path / "b.png", *words)
+    assert set(contents(tmp_path / "out")) - set(before) == {"pred/b.png", "overlay/b.png"}
