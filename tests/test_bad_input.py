@@ -1,6 +1,6 @@
 """Odd and bad input to training, prediction and evaluation: the right result or an error that names the file.
 
-For make_seeds.py see test_make_seeds.py, for pictures of any kind test_predictor.py, for the check of a data set test_check.py.
+For make_seeds.py see test_make_seeds.py, for pictures of any kind test_pictures.py, for the check of a data set test_check.py.
 """
 
 import json

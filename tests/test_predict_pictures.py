@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_exports import contents, initialised, make
+from small_pictures import picture
 from small_training import ROOT
 from test_main_job import tool
 from voc_trees import write_image
@@ -36,14 +37,9 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def picture(height=50, width=60):
-    noise = np.random.RandomState(0).randint(0, 255, (height // 8 + 1, width // 8 + 1, 3)).astype(np.uint8)
-    return Image.fromarray(noise).resize((width, height), Image.BICUBIC)
-
-
 def kinds(folder):
     """Pictures of many kinds written into a folder: {name: (height, width) as a person sees it}."""
-    whole = picture()
+    whole = Image.fromarray(picture())
     turned = Image.Exif()
     turned[0x0112] = 6
     whole.rotate(90, expand=True).save(folder / "exif.jpg", exif=turned)
@@ -93,8 +89,8 @@ def peak_memory(path, checkpoint, output):
 
 
 def test_memory_of_a_very_large_photograph(checkpoint, tmp_path):
-    picture().save(tmp_path / "small.jpg")
-    picture(90, 120).resize(LARGE, Image.NEAREST).save(tmp_path / "large.jpg", quality=50)
+    Image.fromarray(picture()).save(tmp_path / "small.jpg")
+    Image.fromarray(picture(90, 120)).resize(LARGE, Image.NEAREST).save(tmp_path / "large.jpg", quality=50)
     small = peak_memory(tmp_path / "small.jpg", checkpoint, tmp_path / "out")
     large = peak_memory(tmp_path / "large.jpg", checkpoint, tmp_path / "out")
     sys.stdout.write(f"peak memory: small picture {small:.0f} MB, {LARGE[0]}x{LARGE[1]} JPEG {large:.0f} MB\n")
