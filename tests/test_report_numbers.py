@@ -176,6 +176,11 @@ def test_mixed_data_settings_and_backbones_are_told(paper):
     longer = dataclasses.replace(good[1], settings={**good[1].settings, "epochs": 7})
     (results,) = collect([dataclasses.replace(good[0], settings={**good[0].settings, "epochs": 6}), longer], paper)
     assert results.warnings == ["this table: measured with different settings, epochs 6 and 7."]
+    other_method = dataclasses.replace(longer, run="walk_squeezenet1.1_animals")
+    assert collect([good[0], other_method], paper)[0].warnings == []
+    other_network = dataclasses.replace(other_method, settings={**other_method.settings, "backbone": "resnet50"})
+    (results,) = collect([good[0], other_network], paper)
+    assert results.warnings == ["this table: measured with different settings, backbone resnet50 and squeezenet1.1."]
     (results,) = collect(table2("+ CP", {0: 60.0}, data="voc12", backbone="resnet50"), paper)
     assert results.warnings == ["Cells that the paper measured with resnet101 were measured with resnet50."]
     for column, row, table in (("ResNet101 ours", "CRF, ratio 0", "CIAN 4"), ("val", "CIAN (res101), L.", "CIAN 5")):

@@ -186,11 +186,17 @@ def one_a_seed(candidates, warnings):
 
 
 def check_settings(name, measurements, warnings):
-    """Warn where numbers that belong together were measured with different networks, lists or schedules."""
+    """Warn where numbers that belong together come from different networks, or from different lists or schedules.
+
+    The latter only among runs of one method, the first word of a run's name: a random walk has another schedule than the
+    class activation that stands beside it in COMNet's Table V.
+    """
+    methods = sorted({found.run.split("_")[0] + "_" for found in measurements})
     for key in SHARED_SETTINGS:
-        values = sorted({str(found.settings.get(key)) for found in measurements})
-        if len(values) > 1:
-            warnings.append(f"{name}: measured with different settings, {key} {' and '.join(values)}.")
+        for method in [""] if key == "backbone" else methods:
+            values = sorted({str(found.settings.get(key)) for found in measurements if found.run.startswith(method)})
+            if len(values) > 1:
+                warnings.append(f"{name}: measured with different settings, {key} {' and '.join(values)}.")
 
 
 def check_backbones(results):
