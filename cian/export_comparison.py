@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cian.data.pictures import read_picture
-from cian.export import as_arrays, export
+from cian.export import export
+from cian.export_check import as_arrays
 from cian.exported import symbol_block
 from cian.onnx_export import export_onnx, session
 from cian.runtime import mx

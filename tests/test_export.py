@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_exports import contents, initialised, make, random_images
 
-import cian.export
+import cian.export_check
 from cian.export import inference_block
 from cian.exported import export_files, load_export
 from cian.inference import Segmenter
@@ -113,12 +113,12 @@ def test_classifier_is_exported(tmp_path):
 def test_an_export_that_differs_is_not_written(net, tmp_path, monkeypatch):
     make(net, tmp_path / "x")
     before = contents(tmp_path)
-    honest = cian.export.run_module
-    monkeypatch.setattr(cian.export, "run_module", lambda *args: [y + 1e-3 * np.abs(y).max() for y in honest(*args)])
+    honest = cian.export_check.run_module
+    monkeypatch.setattr(cian.export_check, "run_module", lambda *args: [y + 1e-3 * np.abs(y).max() for y in honest(*args)])
     for name in ("x", "y", "sub/z"):
         with pytest.raises(RuntimeError, match="loaded by Module it differs from the network by 0.000"):
             make(net, tmp_path / name, kind="probabilities", overwrite=True)
-    monkeypatch.setattr(cian.export, "run_module", lambda *args: [y * np.nan for y in honest(*args)])
+    monkeypatch.setattr(cian.export_check, "run_module", lambda *args: [y * np.nan for y in honest(*args)])
     with pytest.raises(RuntimeError, match="not finite"):
         make(net, tmp_path / "y")
     assert contents(tmp_path) == before and sorted(path.name for path in tmp_path.iterdir()) == [

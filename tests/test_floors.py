@@ -16,8 +16,8 @@ FLOORS = (
      "saliency", "saliency_quality", "seed_quality", "seeds", "stages", "submission", "superpixels"),
     ("models", "boundary_loss", "losses"),
     ("activation", "affinity_pairs", "boundary", "classifiers", "cli", "complexity", "complexity_table", "engine", "export",
-     "export_comparison", "exported", "inference", "matching_cost", "matching_maps", "objectives", "onnx_export",
-     "predictor", "random_walk", "refinement", "symbols", "training_tool"),
+     "export_check", "export_comparison", "exported", "inference", "matching_cost", "matching_maps", "objectives",
+     "onnx_export", "predictor", "random_walk", "refinement", "symbols", "training_tool"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 NOT_FOR_MODELS = ("data", "config")  # floor 2 knows neither data nor settings
