@@ -1,9 +1,13 @@
-"""Files that are written whole or not at all, one or several together, and JSON that names its file when it is wrong."""
+"""Files that are written whole or not at all, one or several together, by one process at a time; JSON that names its file when
+it is wrong."""
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
 from pathlib import Path
+
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -86,3 +90,21 @@ def put_in_place(made, targets, removed=()):
             elif not target.exists() or not target.samefile(kept[target]):
                 os.replace(str(kept[target]), str(target))
         raise
+
+
+@contextlib.contextmanager
+def locked(folder, wait=None):
+    """Hold a folder, made if missing, for this process; its file `.lock` stays, the lock ends with the process at the latest.
+
+    Where another process holds it: BlockingIOError, or if `wait` is given, that is called and the other's end waited for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(str(folder / LOCK), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait is None:
+                raise
+            wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

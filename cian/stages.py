@@ -7,7 +7,6 @@ commands go on by themselves where they were interrupted.
 
 import concurrent.futures
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
 
-from cian.files import write_json
+from cian.files import locked, write_json
 
 DONE = "stage.json"
 LOG = "stage.log"
@@ -63,11 +62,10 @@ def in_order(stages):
 @contextlib.contextmanager
 def claimed(folder):
     """Hold the folder for this process; RuntimeError if another one works in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(str(folder / ".lock"), "w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(locked(folder))
+        except BlockingIOError:
             raise RuntimeError(f"{folder}: another process works on this stage; wait for it, or stop it") from None
         yield
 

@@ -1,6 +1,8 @@
 """The generated data set: the same files for the same seed, masks and tags that agree, folders that are respected."""
 import collections
 import hashlib
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 from cian.data.images import palette, read_image, read_label
 from cian.data.scene_objects import KINDS, draw_object
 from cian.data.scenes import CLASSES, draw_scene, generate
-from cian.files import read_json
+from cian.files import locked, read_json
 
 TRAIN, VAL = 36, 12
 
@@ -160,6 +162,23 @@ def test_an_interrupted_generation_goes_on_to_the_same_files(tmp_path):
     assert done[0] == written and sum(done) == 36
     generate(tmp_path / "b", train=30, val=6, size=64, workers=1)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_a_second_process_waits_for_the_first_and_makes_nothing_twice(tmp_path):
+    code = ("import logging, sys; from cian.data.scenes import generate; logging.basicConfig(level='INFO');"
+            "generate(sys.argv[1], train=8, val=2, size=64, workers=1, progress=print)")
+    with locked(tmp_path / "a"):
+        second = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a")], universal_newlines=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert "a: another process makes these scenes; waiting for it" in second.stderr.readline()
+        assert [path.name for path in (tmp_path / "a").iterdir()] == [".lock"]
+        generate(tmp_path / "b", train=8, val=2, size=64, workers=1)  # what the first process would do
+        for path in (tmp_path / "b").iterdir():
+            if path.name != ".lock":
+                path.rename(tmp_path / "a" / path.name)
+        before = digests(tmp_path / "a")
+    assert second.communicate()[0] == "10\n" and second.returncode == 0  # all at once: found finished
+    assert digests(tmp_path / "a") == before
 
 
 def test_a_generation_killed_at_its_first_file_goes_on(tmp_path):

@@ -10,6 +10,7 @@ on the same kind of processor.
 """
 import dataclasses
 import io
+import logging
 import os
 import zlib
 from pathlib import Path
@@ -24,8 +25,9 @@ from PIL import Image
 from cian.data.images import IGNORE, write_label
 from cian.data.scene_backgrounds import BACKGROUNDS, clutter, overlap, place
 from cian.data.scene_objects import KINDS, draw_object
-from cian.files import read_json, write_bytes, write_json, write_text
+from cian.files import LOCK, locked, read_json, write_bytes, write_json, write_text
 
+log = logging.getLogger(__name__)
 CLASSES = ("background",) + tuple(KINDS)
 DRAWING = 4  # raise it when the drawing changes: old folders then no longer count as the same data set
 
@@ -44,35 +46,43 @@ def generate(root, train=400, val=100, size=160, seed=0, workers=None, progress=
     size: longer side of the images in pixels; workers: processes (None: as many as this process may use).
     progress: called with the number of images finished since its last call (such as the `update` of a tqdm bar).
     Writes JPEGImages, Annotations, SegmentationClassAug, ImageSets/Segmentation/{train_aug,val}.txt, classes.txt, and
-    at the very end scenes.json; a generation that was interrupted goes on with the images that are missing.
+    at the very end scenes.json; a generation that was interrupted goes on with the images that are missing. Where another
+    process makes the same data set, it waits for that one.
     Raises ValueError for impossible arguments, and where `root` holds anything but this data set with these settings.
     """
     for argument, value, least in (("train", train, 1), ("val", val, 0), ("size", size, 64), ("seed", seed, 0),
                                    ("workers", 1 if workers is None else workers, 1)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{argument}: expected a whole number of at least {least}, found {value!r}")
-    root = Path(root)
+    root, progress = Path(root), progress or (lambda count: None)
     settings = {"train": train, "val": val, "size": size, "seed": seed, "drawing": DRAWING}
-    lists = {"train_aug": [f"train_{k:05d}" for k in range(train)], "val": [f"val_{k:05d}" for k in range(val)]}
-    names = [name for ids in lists.values() for name in ids]
-    if _is_finished(root, settings):
-        if progress:
-            progress(len(names))
-        return
+    finished = _is_finished(root, settings)
+    if not finished:
+        with locked(root, wait=lambda: log.info("%s: another process makes these scenes; waiting for it", root)):
+            finished = _is_finished(root, settings)  # by that other process
+            if not finished:
+                _write_missing(root, settings, workers or _processors(), progress)
+    if finished:
+        progress(train + val)
+
+
+def _write_missing(root, settings, workers, progress):
+    """Write the scenes that `root` lacks, the lists, and the record that it is finished."""
     write_json(root / _UNFINISHED, {"settings": settings})
+    lists = {"train_aug": [f"train_{k:05d}" for k in range(settings["train"])],
+             "val": [f"val_{k:05d}" for k in range(settings["val"])]}
+    names = [name for ids in lists.values() for name in ids]
     missing = [name for name in names if not _mask_path(root, name).is_file()]  # the mask is the last file of an image
-    if progress and len(missing) < len(names):
+    if len(missing) < len(names):
         progress(len(names) - len(missing))
-    workers = _processors() if workers is None else workers
-    chunks = [missing[k:k + 10] for k in range(0, len(missing), 10)]
+    jobs = [(root, missing[k:k + 10], settings["size"], settings["seed"]) for k in range(0, len(missing), 10)]
     if workers == 1:
-        finished = (_write_scenes(root, chunk, size, seed) for chunk in chunks)
+        counts = (_write_scenes(*job) for job in jobs)
     else:
         run = joblib.Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")
-        finished = run(joblib.delayed(_write_scenes)(root, chunk, size, seed) for chunk in chunks)
-    for count in finished:
-        if progress:
-            progress(count)
+        counts = run(joblib.delayed(_write_scenes)(*job) for job in jobs)
+    for count in counts:
+        progress(count)
     for name, ids in lists.items():
         write_text(root / "ImageSets" / "Segmentation" / (name + ".txt"), "".join(f"{i}\n" for i in ids))
     write_text(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
@@ -85,7 +95,8 @@ def _is_finished(root, settings):
     """Whether `root` holds the data set of these settings; False if empty or unfinished, ValueError if foreign."""
     if root.exists() and not root.is_dir():
         raise ValueError(f"{root}: expected a folder, found a file")
-    if not root.exists() or all(path.name.startswith("." + Path(_UNFINISHED).stem) for path in root.iterdir()):
+    ours = (LOCK, "." + Path(_UNFINISHED).stem)
+    if not root.exists() or all(path.name.startswith(ours) for path in root.iterdir()):
         return False  # nothing there but what an interrupted first write leaves
     for name in (_FINISHED, _UNFINISHED):
         if (root / name).is_file():
