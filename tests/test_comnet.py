@@ -16,8 +16,8 @@ from cian.runtime import mx
 nd = mx.nd
 
 
-def network(matching="both", **options):
-    net = COMNet("resnet10", 3, matching, batchnorm="frozen", **options)
+def network(matching="both", classes=3, **options):
+    net = COMNet("resnet10", classes, matching, batchnorm="frozen", **options)
     mx.random.seed(2)
     net.initialize(mx.init.Xavier())
     if net.intra is not None:
@@ -61,6 +61,22 @@ def test_the_network_is_the_sequence_of_its_parts(size):
     assert grid == features.shape[3:] == (6, 6) and np.array_equal(
         found.asnumpy(), net.intra.nearest(nd, enhanced)[size:].asnumpy()
     )
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("matching", ["inter", "intra", "both"])
+def test_hybridized_gradients_with_the_80_classes_of_coco(matching, residual):
+    """A multiple of 8 channels: oneDNN then keeps the gradient of the maps' convolution in a layout of its own."""
+    net, x = network(matching, classes=80, residual=residual), groups(2, 2, side=65)
+    gradients = []
+    for hybrid in (False, True):
+        net.hybridize(hybrid)
+        with mx.autograd.record():
+            loss = (net(x) ** 2).sum()
+        loss.backward()
+        gradients.append({name: p.grad().asnumpy() for name, p in net.collect_params().items() if p.grad_req != "null"})
+    for name, expected in gradients[0].items():
+        np.testing.assert_allclose(gradients[1][name], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max(), err_msg=name)
 
 
 @pytest.mark.parametrize("padding", ["matched", "ignored"])

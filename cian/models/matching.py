@@ -129,17 +129,16 @@ def without_itself(F, nearest, points):
 
 
 def largest_of(F, points, chosen, k):
-    """Element-wise maximum over chosen points: points (N, C, n), chosen (N, n, k) -> (N, C, n); gradient to one winner."""
-    rows = F.transpose(points, axes=(0, 2, 1))  # (N, n, C)
-    count = F.max(F.contrib.arange_like(points, axis=2)) + 1  # n
+    """Element-wise maximum over chosen points: points (N, n, C), chosen (N, n, k) -> (N, n, C); gradient to one winner."""
+    count = F.max(F.contrib.arange_like(points, axis=1)) + 1  # n
     first = F.broadcast_mul(F.contrib.arange_like(points, axis=0), count)  # (N,), row number of each image's first point
     chosen = F.broadcast_add(chosen, F.reshape(first, (-1, 1, 1)))
-    flat = F.reshape(rows, (-3, 0))  # (N, n, C) -> (N n, C)
+    flat = F.reshape(points, (-3, 0))  # (N, n, C) -> (N n, C)
     largest = None
     for j in range(k):  # one by one: F.max over an axis of (N, n, k, C) is many times slower on a CPU
         one = F.take(flat, F.squeeze(F.slice_axis(chosen, axis=2, begin=j, end=j + 1), axis=2))  # (N, n, C)
         largest = one if largest is None else F.maximum(largest, one)
-    return F.transpose(largest, axes=(0, 2, 1))
+    return largest
 
 
 class IntraMatching(mx.gluon.HybridBlock):
@@ -163,5 +162,9 @@ class IntraMatching(mx.gluon.HybridBlock):
         return nearest_points(F, F.reshape(x, (0, 0, -1)), self._k, self._distance)  # (N, C, h, w) -> (N, C, h w)
 
     def hybrid_forward(self, F, x):
-        matched = F.reshape_like(largest_of(F, F.reshape(self.mlp(x), (0, 0, -1)), self.nearest(F, x), self._k), x)
+        points = F.transpose(F.reshape(self.mlp(x), (0, 0, -1)), axes=(0, 2, 1))  # (N, C, h, w) -> (N, h w, C)
+        matched = largest_of(F, points, self.nearest(F, x), self._k)
+        # first (N, h, w, C), then the axes: the other way round oneDNN's layout of the gradient meets a shape it does not fit
+        matched = F.reshape_like(matched, x, lhs_begin=1, lhs_end=2, rhs_begin=2, rhs_end=4)
+        matched = F.transpose(matched, axes=(0, 3, 1, 2))
         return x + matched if self._residual else matched
