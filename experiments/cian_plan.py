@@ -9,13 +9,14 @@ from cian.runs import settings_record
 class Plan(DataStages):
     """The stages over one data set: each method gives a Stage, and what it needs."""
 
-    def __init__(self, args):
+    def __init__(self, args, option="backbones"):
+        """option: name of the option that lists the backbones."""
         super().__init__(args)
         default = "resnet101,resnet50" if args.preset == "voc12" else Segmentation.preset(args.preset).backbone
-        self.backbones = (args.backbones or default).split(",")
+        self.backbones = (getattr(args, option) or default).split(",")
         unknown = [name for name in self.backbones if name not in LABELS]
         if unknown:
-            raise ValueError(f"--backbones: {unknown[0]!r}, expected some of {', '.join(LABELS)}")
+            raise ValueError(f"--{option}: {unknown[0]!r}, expected some of {', '.join(LABELS)}")
 
     def classifier(self):
         """The classifier from tags."""

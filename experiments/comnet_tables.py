@@ -18,12 +18,15 @@ from cian.stages import in_order
 
 TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")
 REPORT = "report"
-#: rows of Table II -> setting `matching`
+#: table -> its rows of one matching each, and their setting `matching`
 ROWS = {
-    "Baseline": "none",
-    "Baseline + inter-matching": "inter",
-    "Baseline + intra-matching": "intra",
-    "Baseline + inter-matching + intra-matching": "both",
+    "I": {"baseline": "none"},
+    "II": {
+        "Baseline": "none",
+        "Baseline + inter-matching": "inter",
+        "Baseline + intra-matching": "intra",
+        "Baseline + inter-matching + intra-matching": "both",
+    },
 }
 #: values of Tables I, III and IV, of which --values takes a part
 VALUES = {"group_size": (2, 3, 4, 5), "alpha": (1.2, 1.5, 1.8, 2.0), "k": (6, 8, 10, 12, 16, 32)}
@@ -61,10 +64,8 @@ class COMNetPlan(DataStages):
     def __init__(self, args):
         super().__init__(args)
         self.backbone = args.backbones or Matching.preset(args.preset).backbone
-        args.backbones = args.segmentation
-        self.cian = Plan(args)
+        self.cian = Plan(args, "segmentation")
         self.values = {"paper": VALUES, "fewer": FEWER}[args.values]
-        args.backbones = self.backbone
         scales = {} if args.cam_scales is None else dict(cam_scales=tuple(float(word) for word in args.cam_scales.split(",")))
         default = {} if args.preset != "voc12" else dict(cam_scales=(1.0, 0.5, 1.5, 2.0))
         self.seeding = Seeding.preset(args.preset, **{**default, **scales})
@@ -142,11 +143,9 @@ def cells(plan, table):
     """What a table consists of: [(stage, row, column, file of scores)]."""
     found = []
     for seed in plan.args.seeds:
-        if table == "I":
-            found.append((plan.classifier(seed, matching="none"), "baseline", "mIoU", "cam.json"))
-        if table == "II":
-            found += [(plan.classifier(seed, matching=matching), row, "mIoU", "cam.json") for row, matching in ROWS.items()]
-        elif table in VARIED:
+        for row, matching in ROWS.get(table, {}).items():
+            found.append((plan.classifier(seed, matching=matching), row, "mIoU", "cam.json"))
+        if table in VARIED:
             matching, setting, label = VARIED[table]
             for value in plan.values[setting]:
                 changes = {} if value == getattr(Matching, setting) else {setting: value}  # the default is Table II's own
@@ -155,7 +154,7 @@ def cells(plan, table):
             for row, matching in (("IRN", "none"), ("Ours", "both")):
                 found.append((plan.classifier(seed, matching=matching), row, "CAM", "cam.json"))
                 found.append((plan.walk(seed, matching), row, "CAM + RW", "walk.json"))
-        else:
+        elif table in ("VI", "VII"):
             for backbone in plan.cian.backbones:
                 name = LABELS[backbone][0]
                 stage = plan.segmentation(backbone, seed, affinity=False)
