@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from coco_files import INDICES, NAMES, write_coco
-from test_main_job import tool
+from scripts import tool
 
 from cian.crf import dense_crf
 from cian.data.images import read_image, read_label, write_label

@@ -10,8 +10,8 @@ import signal
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import module_of, tool
 from small_training import largest_difference
-from test_main_job import module_of, tool
 from test_make_seeds import odd_image
 from voc_trees import write_annotation, write_dataset, write_image
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from coco_files import NAMES, scene, write_coco, write_instances
 from PIL import Image
+from scripts import module_of
 from test_coco import slow_mask
-from test_main_job import module_of
 
 from cian.data.coco_voc import LINKS, build, find_sources, is_finished, make_plan
 from cian.data.images import read_image, read_label

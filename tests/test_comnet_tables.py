@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from scripts import module_of
 from small_training import ROOT
-from test_main_job import module_of
 from voc_trees import write_dataset
 
 from cian.files import write_json

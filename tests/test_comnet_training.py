@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
+from scripts import tool
 from small_training import ROOT
 from test_comnet import network
-from test_main_job import tool
 from test_training import log_lines
 
 from cian.activation import activation_maps

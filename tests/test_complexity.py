@@ -1,10 +1,10 @@
 """Parameters and multiply-adds against hand-computed ones, the published ones, and sums over a network's layers."""
 
-import importlib.util
 import subprocess
 from pathlib import Path
 
 import pytest
+from scripts import module_of
 
 from cian.complexity import Complexity, complexity, table1
 from cian.models.cian import BACKBONES, CIAN, GroupCIAN
@@ -22,10 +22,7 @@ WANTED = {  # FIDELITY: counted on the published code's networks at 321x321
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("benchmark")
 
 
 def test_table_1_exactly_and_within_half_a_per_cent_of_the_paper():

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import tool
 from test_crf import make_case
-from test_main_job import tool
 
 from cian.crf_comparison import compare_crf, made_up_logits
 from cian.data.images import write_label

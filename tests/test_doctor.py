@@ -1,5 +1,4 @@
 """tools/doctor.py: what is there, what is missing, and the exit status; also where MXNet cannot be imported."""
-import importlib.util
 import os
 import subprocess
 import sys
@@ -7,6 +6,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from scripts import module_of
 
 from cian import cuda, runtime
 from cian.runtime import mx
@@ -16,10 +16,7 @@ TOOL = Path(__file__).resolve().parents[1] / "tools" / "doctor.py"
 
 @pytest.fixture()
 def doctor():
-    spec = importlib.util.spec_from_file_location("doctor", str(TOOL))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("doctor")
 
 
 @pytest.fixture()

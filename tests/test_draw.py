@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from test_main_job import tool
+from scripts import tool
 
 from cian.affinity_maps import measure_pair
 from cian.data.groups import GROUPINGS

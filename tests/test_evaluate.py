@@ -1,9 +1,8 @@
 """tools/evaluate.py on small folders with hand-computed scores: table, JSON, chosen classes, seeds, errors."""
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import module_of
 
 from cian.data.images import write_label
 from cian.data.voc import VOC_CLASSES
@@ -12,11 +11,7 @@ from cian.files import read_json, write_text
 
 @pytest.fixture(scope="module")
 def evaluate():
-    path = Path(__file__).parents[1] / "tools" / "evaluate.py"
-    spec = importlib.util.spec_from_file_location("evaluate", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("evaluate")
 
 
 @pytest.fixture

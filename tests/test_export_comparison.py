@@ -1,11 +1,11 @@
 """The comparison of Gluon, exported symbol and ONNX: medians, ratios and shares by hand, and on real images."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import module_of
 
 from cian.export_comparison import compare, compare_export, comparison_table, fitted_image, random_network
 from cian.runtime import mx
@@ -76,9 +76,7 @@ def test_random_networks_give_several_classes(shared):
 
 
 def test_benchmark_writes_its_figures(shared, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("benchmark", str(ROOT / "tools" / "benchmark.py"))
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    benchmark = module_of("benchmark")
     words = ["export", "--checkpoint", "random", "--backbone", "resnet10", "--data", str(shared / "data" / "VOC2012-animals"),
              "--images", "2"]  # fmt: skip
     benchmark.main(words + ["--size", "65x97", "--json", str(tmp_path / "figures.json")])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import tool
 from small_exports import contents, initialised, make
-from test_main_job import tool
 
 import cian.export_check
 from cian.export import export

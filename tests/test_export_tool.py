@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from scripts import module_of
 from skimage.data import chelsea
 from small_exports import initialised
 from small_training import ROOT
-from test_main_job import module_of
 
 from cian.data.images import write_label
 from cian.exported import description

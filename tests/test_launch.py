@@ -1,6 +1,5 @@
 """tools/launch.py on the loopback interface: a real exchange, failures, signals, and ssh with a stand-in."""
 import argparse
-import importlib.util
 import os
 import shlex
 import signal
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from scripts import module_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOL = ROOT / "tools" / "launch.py"
@@ -29,10 +29,7 @@ PULLED = "pulled " + str([3.0] * 6)
 
 @pytest.fixture()
 def launch():
-    spec = importlib.util.spec_from_file_location("launch", str(TOOL))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("launch")
 
 
 @pytest.fixture()

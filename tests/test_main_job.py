@@ -1,11 +1,10 @@
 """The main job's tools one after the other on a few generated scenes, as experiments/quickstart.sh calls them."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_training import ROOT
+from scripts import module_of, tool
 
 from cian.config import Segmentation
 from cian.data.images import read_image, read_label, write_label
@@ -16,19 +15,6 @@ from cian.models.checkpoint import read_params
 from cian.objectives import SegmentationObjective
 from cian.runtime import mx
 from cian.seeds import load_cam
-
-
-def module_of(name):
-    """tools/NAME.py as a module."""
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def tool(name, *arguments):
-    """Run tools/NAME.py in this process."""
-    return module_of(name).main([str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")

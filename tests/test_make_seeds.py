@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import tool
 from small_training import ROOT
-from test_main_job import tool
 from voc_trees import write_annotation, write_dataset, write_image
 
 from cian.data.images import read_label, write_label

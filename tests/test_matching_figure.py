@@ -4,8 +4,8 @@ import csv
 
 import numpy as np
 import pytest
+from scripts import tool
 from test_complexity import tool as benchmark  # noqa: F401, a fixture
-from test_main_job import tool
 
 from cian.classifiers import load_classifier
 from cian.config import Matching

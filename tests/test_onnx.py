@@ -1,12 +1,12 @@
 """ONNX exports: equal to MXNet in onnxruntime, and each fault of MXNet's converter shown to be handled."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from scripts import module_of
 
 import cian.onnx_export
 from cian.export import export
@@ -142,9 +142,7 @@ def test_a_saturated_softmax_has_no_denormal_numbers(tmp_path):
 def test_the_tool_writes_onnx_of_the_published_size_unless_told_otherwise(tmp_path):
     net = initialised("cian", "resnet10", 3)
     save_checkpoint(tmp_path / "n.params", named_arrays(net))
-    spec = importlib.util.spec_from_file_location("export", str(ROOT / "tools" / "export.py"))
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = module_of("export")
     words = ["--checkpoint", str(tmp_path / "n.params"), "--backbone", "resnet10", "--onnx", "--output"]
     assert tool.ONNX_SIZE == (513, 513)
     tool.ONNX_SIZE = SIZE  # quicker

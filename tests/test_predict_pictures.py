@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import tool
 from small_exports import contents, initialised, make
 from small_pictures import picture
 from small_training import ROOT
-from test_main_job import tool
 from voc_trees import write_image
 
 from cian.data.images import read_image, read_label

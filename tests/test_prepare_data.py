@@ -1,9 +1,8 @@
 """tools/prepare_data.py from its command line: results, printed lines and exit status."""
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import module_of
 from test_sbd import TRAIN_AUG, sbd, voc  # noqa: F401  the small trees, as fixtures
 from voc_trees import write_dataset
 
@@ -15,11 +14,7 @@ LABEL = np.array([[0, 8, 8, 255], [255, 15, 0, 8]])
 
 @pytest.fixture(scope="module")
 def tool():
-    path = Path(__file__).resolve().parents[1] / "tools" / "prepare_data.py"
-    spec = importlib.util.spec_from_file_location("prepare_data", str(path))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("prepare_data")
 
 
 def test_voc12(tool, tmp_path, voc, sbd, capsys):  # noqa: F811

@@ -8,8 +8,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from scripts import tool
 from small_training import ROOT, largest_difference
-from test_main_job import tool
 
 from cian import refinement
 from cian.boundary import boundary_map, load_boundary_network

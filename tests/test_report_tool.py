@@ -1,14 +1,14 @@
 """tools/report.py --results: its files, options and errors; and the logs that its curves are drawn from."""
 
 import base64
-import importlib.util
 import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_pages import ROOT, Page, png, results
+from report_pages import Page, png, results
+from scripts import module_of
 
 from cian.files import write_text
 from cian.report.training_log import read_log, smooth
@@ -46,10 +46,7 @@ def test_logs_and_smoothing(tmp_path):
 @pytest.fixture
 def tool():
     """tools/report.py as a module."""
-    spec = importlib.util.spec_from_file_location("tool_report", ROOT / "tools" / "report.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("report")
 
 
 def test_the_tool(tool, tmp_path, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from test_main_job import tool
+from scripts import tool
 from voc_trees import write_dataset
 
 from cian import saliency_quality

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from test_main_job import module_of, tool
+from scripts import module_of, tool
 from voc_trees import write_dataset
 
 from cian import seed_quality

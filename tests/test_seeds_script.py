@@ -4,8 +4,8 @@ import re
 import subprocess
 
 import pytest
+from scripts import module_of
 from small_training import ROOT
-from test_main_job import module_of
 
 SCRIPT = ROOT / "experiments" / "seeds.sh"
 

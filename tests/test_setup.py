@@ -1,5 +1,4 @@
 """Set-up: the requirement files, the choice of the GPU set, and what is checked before anything is downloaded."""
-import importlib.util
 import os
 import re
 import shutil
@@ -9,6 +8,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from scripts import module_of
 
 from cian.cuda import CUDA_LIBRARIES
 
@@ -20,10 +20,7 @@ PIN = re.compile(r'^[A-Za-z0-9_.-]+==[A-Za-z0-9.]+(; python_version (<|>=) "3\.\
 @pytest.fixture()
 def check():
     """experiments/check_machine.py as a module; it is a script that runs before the package is installed."""
-    spec = importlib.util.spec_from_file_location("check_machine", str(ROOT / "experiments" / "check_machine.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("check_machine", "experiments")
 
 
 def requirements(name):

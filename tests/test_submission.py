@@ -1,15 +1,14 @@
 """The archive for the test server: names, palette and values in it, the same bytes again, completeness, errors."""
 
 import gzip
-import importlib.util
 import io
 import os
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import module_of
 from voc_trees import write_dataset
 
 from cian.data.images import palette, write_label
@@ -107,10 +106,7 @@ def test_wrong_arguments(masks, tmp_path):
 
 @pytest.fixture(scope="module")
 def predict():
-    spec = importlib.util.spec_from_file_location("predict", Path(__file__).parents[1] / "tools" / "predict.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("predict")
 
 
 @pytest.mark.parametrize("iterations, folder", [("2", "pred_crf"), ("0", "pred")])

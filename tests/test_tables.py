@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import module_of
 from small_training import ROOT
-from test_main_job import module_of
 from voc_trees import write_dataset
 
 from cian.files import write_json

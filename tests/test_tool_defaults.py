@@ -1,11 +1,11 @@
 """The backbone that a tool expects of a checkpoint: --backbone, else that of --preset."""
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import module_of
 from voc_trees import write_dataset, write_image
 
 from cian.cli import add_backbone, add_preset, chosen_backbone
@@ -18,13 +18,6 @@ from cian.seeds import load_cam
 from cian.symbols import build
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(name, str(ROOT / "tools" / f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(
@@ -60,8 +53,8 @@ def test_export_takes_the_backbone_of_the_preset(method, tmp_path, capsys):
     net = checkpoint(tmp_path / "n.params", method, "resnet10")
     words = ["--checkpoint", str(tmp_path / "n.params"), "--output", str(tmp_path / "x"), "--size", "65,65"]
     with pytest.raises(ValueError, match=r"n\.params: does not fit the network"):
-        tool("export").main(words)  # voc12: resnet101, of a CAM vgg16
-    tool("export").main(words + ["--preset", "scenes"])
+        module_of("export").main(words)  # voc12: resnet101, of a CAM vgg16
+    module_of("export").main(words + ["--preset", "scenes"])
     assert "largest deviation" in capsys.readouterr().out
     block, told = load_export(tmp_path / "x", mx.cpu())
     assert told["backbone"] == "resnet10" and told["method"] == method
@@ -79,9 +72,9 @@ def test_predict_takes_the_backbone_of_the_preset(tmp_path):
     words = [str(tmp_path / "a.png"), "--checkpoint", str(tmp_path / "n.params"), "--output", str(tmp_path / "out"),
              "--test-size", "65", "--crf-iterations", "0"]  # fmt: skip
     with pytest.raises(ValueError, match=r"n\.params: does not fit the network"):
-        tool("predict").main(words)
+        module_of("predict").main(words)
     assert not (tmp_path / "out").exists()
-    tool("predict").main(words + ["--preset", "scenes"])
+    module_of("predict").main(words + ["--preset", "scenes"])
     assert read_label(tmp_path / "out" / "pred" / "a.png").shape == (20, 30)
 
 
@@ -91,6 +84,6 @@ def test_make_seeds_takes_the_backbone_of_the_preset(tmp_path):
     checkpoint(tmp_path / "n.params", "cam", "resnet10")
     words = ["--checkpoint", str(tmp_path / "n.params"), "--data", str(tmp_path), "--list", "train", "--cams-only"]
     with pytest.raises(ValueError, match=r"n\.params: does not fit the network"):
-        tool("make_seeds").main(words + ["--output", str(tmp_path / "other")])
-    tool("make_seeds").main(words + ["--output", str(tmp_path / "out"), "--preset", "scenes"])
+        module_of("make_seeds").main(words + ["--output", str(tmp_path / "other")])
+    module_of("make_seeds").main(words + ["--output", str(tmp_path / "out"), "--preset", "scenes"])
     assert load_cam(tmp_path / "out" / "cam" / "a.npz")[0].tolist() == [1]
