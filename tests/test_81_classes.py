@@ -132,6 +132,29 @@ def test_masks_beyond_the_data_sets_classes_are_refused(job, tmp_path):
         tool("evaluate", "--predictions", tmp_path, *options)
 
 
+def test_comnet_and_the_random_walk_with_80_classes(job, tmp_path):
+    given = ["--data", job[0], "--list", "train"]
+    tool("train_cam", "--method", "comnet", *TRAINING[:-4], "--workers", 0, "--matching", "both", *given, "--init", "random",
+         "--output", tmp_path / "net")  # fmt: skip
+    classifier = tmp_path / "net" / "comnet_resnet10-0000.params"
+    assert read_params(classifier)["classifier_weight"].shape[0] == 80
+    options = ["--preset", "scenes", *given]
+    tool("make_seeds", "--method", "comnet", *options, "--checkpoint", classifier, "--cams-only", "--output", tmp_path / "maps",
+         "--workers", 1)  # fmt: skip
+    cams = ["--cams", tmp_path / "maps" / "cam"]
+    tool("train_irn", *options, *cams, "--backbone", "resnet10", "--crop", 64, "--radius", 5, "--batch", 4, "--epochs", 1,
+         "--init", classifier, "--label-crf-iterations", 1, "--workers", 1, "--output", tmp_path / "walk")  # fmt: skip
+    tool("refine", *options, *cams, "--refine", "walk", "--checkpoint", tmp_path / "walk" / "irn_resnet10-0000.params",
+         "--output", tmp_path / "masks", "--workers", 1)  # fmt: skip
+    dataset = open_dataset(job[0])
+    found = set()
+    for image_id, own in dataset.read_tags(dataset.read_ids("train")).items():
+        mask = read_label(tmp_path / "masks" / f"{image_id}.png")
+        assert mask.shape == read_label(dataset.mask_path(image_id)).shape and set(np.unique(mask)) <= {0, *own}
+        found.update(np.unique(mask))
+    assert max(found) > 20
+
+
 def test_only_vocs_classes_are_submitted(job, tmp_path):
     options = ["--preset", "scenes", "--backbone", "resnet10", "--data", job[0], "--output", tmp_path / "out"]
     with pytest.raises(ValueError, match="the server knows VOC's 21 classes, the data set has background, other thing 1"):

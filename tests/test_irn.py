@@ -6,6 +6,7 @@ import pytest
 
 from cian.boundary import BoundaryObjective, boundary_map, load_boundary_network
 from cian.config import BoundaryTraining
+from cian.data.boundary_examples import random_span
 from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
 from cian.models.irn import IRN, MAPS, Branch
 from cian.runtime import mx
@@ -164,3 +165,26 @@ def test_every_preset_makes_a_training(preset):
     settings = BoundaryTraining.preset(preset)
     objective = BoundaryObjective(settings, [mx.cpu()])
     assert settings.crop % 16 == 0 and len(objective.loss.terms) == (5 if settings.displacement else 3)
+
+
+def test_published_training_settings():
+    s = BoundaryTraining.preset("voc12")
+    assert (s.radius, s.confident_foreground, s.confident_background, s.crop, s.train_scales) == (
+        10,
+        0.3,
+        0.05,
+        512,
+        (0.5, 1.5),
+    )
+    assert (s.batch, s.epochs, s.lr, s.fast_lr_mult, s.momentum, s.weight_decay) == (32, 3, 0.1, 10, 0, 1e-4)
+    assert (s.schedule, s.power, s.displacement, s.backbone) == ("iteration", 0.9, True, "resnet50v1b")
+
+
+def test_random_spans():
+    rng = np.random.default_rng(0)
+    assert {str(random_span(5, 3, rng)) for _ in range(50)} == {
+        f"(slice({a}, {a + 3}, None), slice(0, 3, None))" for a in (0, 1, 2)
+    }
+    assert {str(random_span(3, 5, rng)) for _ in range(50)} == {
+        f"(slice(0, 3, None), slice({a}, {a + 3}, None))" for a in (0, 1, 2)
+    }

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cian.parallel import map_parallel, processors
+from cian.parallel import map_parallel, processors, stream_parallel
 
 
 @pytest.mark.parametrize("workers", [1, 2, None])
@@ -39,3 +39,20 @@ def divide(item):
 def test_wrong_number_of_workers():
     with pytest.raises(ValueError, match="workers: expected at least 1, found 0"):
         map_parallel(divide, [1, 2], 0)
+
+
+def test_a_stream_keeps_the_order_and_passes_errors_on():
+    taken = []
+
+    def tasks():
+        for number in range(20):
+            taken.append(number)
+            yield number, 2
+
+    results = stream_parallel(pow, tasks(), workers=2, ahead=2)
+    assert next(results) == 0 and len(taken) <= 5
+    assert list(results) == [number**2 for number in range(1, 20)]
+    with pytest.raises(ZeroDivisionError):
+        list(stream_parallel(divmod, [(1, 1), (1, 0)], workers=2))
+    with pytest.raises(ValueError, match="workers: expected at least 1, found 0"):
+        list(stream_parallel(pow, [], workers=0))

@@ -14,13 +14,12 @@ from small_training import ROOT, largest_difference
 from cian import refinement
 from cian.boundary import boundary_map, load_boundary_network
 from cian.cam_labels import confident_label
-from cian.config import BoundaryTraining, Refinement
-from cian.data.boundary_examples import BoundaryExamples, random_span
+from cian.config import Refinement
+from cian.data.boundary_examples import BoundaryExamples
 from cian.data.images import palette, read_image, read_label
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
-from cian.parallel import stream_parallel
 from cian.seeds import load_cam, save_cam
 
 THRESHOLDS = ["--confident-foreground", "0.3", "--confident-background", "0.05"]
@@ -220,43 +219,3 @@ def test_examples_show_image_and_label_alike(data, trained):
                 np.testing.assert_array_equal(label, full[2::4, 2::4])
                 seen.add((mirrored, top, left))
     assert len(seen) == 12 and {mirrored for mirrored, _, _ in seen} == {False, True}
-
-
-def test_random_spans():
-    rng = np.random.default_rng(0)
-    assert {str(random_span(5, 3, rng)) for _ in range(50)} == {
-        f"(slice({a}, {a + 3}, None), slice(0, 3, None))" for a in (0, 1, 2)
-    }
-    assert {str(random_span(3, 5, rng)) for _ in range(50)} == {
-        f"(slice(0, 3, None), slice({a}, {a + 3}, None))" for a in (0, 1, 2)
-    }
-
-
-def test_stream_parallel_keeps_the_order_and_passes_errors_on():
-    taken = []
-
-    def tasks():
-        for number in range(20):
-            taken.append(number)
-            yield number, 2
-
-    results = stream_parallel(pow, tasks(), workers=2, ahead=2)
-    assert next(results) == 0 and len(taken) <= 5
-    assert list(results) == [number**2 for number in range(1, 20)]
-    with pytest.raises(ZeroDivisionError):
-        list(stream_parallel(divmod, [(1, 1), (1, 0)], workers=2))
-    with pytest.raises(ValueError, match="workers: expected at least 1, found 0"):
-        list(stream_parallel(pow, [], workers=0))
-
-
-def test_published_training_settings():
-    s = BoundaryTraining.preset("voc12")
-    assert (s.radius, s.confident_foreground, s.confident_background, s.crop, s.train_scales) == (
-        10,
-        0.3,
-        0.05,
-        512,
-        (0.5, 1.5),
-    )
-    assert (s.batch, s.epochs, s.lr, s.fast_lr_mult, s.momentum, s.weight_decay) == (32, 3, 0.1, 10, 0, 1e-4)
-    assert (s.schedule, s.power, s.displacement, s.backbone) == ("iteration", 0.9, True, "resnet50v1b")
