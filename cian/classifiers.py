@@ -8,6 +8,7 @@ from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params
 from cian.models.comnet import COMNet
 
+SETTINGS_FILE = "settings.json"
 #: method -> settings of its training
 SETTINGS = {"cam": Classifier, "comnet": Matching}
 
@@ -18,15 +19,21 @@ def comnet(settings, classes):
     return COMNet(s.backbone, classes, s.matching, s.alpha, s.k, s.side, s.distance, s.residual, s.padding, s.batchnorm)
 
 
+def is_comnet(checkpoint):
+    """Does a checkpoint lie in the run folder of a COMNet training?"""
+    path = Path(checkpoint).parent / SETTINGS_FILE
+    found = read_json(path) if path.is_file() else None
+    return isinstance(found, dict) and isinstance(found.get("settings"), dict) and "matching" in found["settings"]
+
+
 def settings_of_run(checkpoint):
     """The config.Matching of the run folder in which a checkpoint lies; FileNotFoundError or ValueError say what is wrong."""
-    path = Path(checkpoint).parent / "settings.json"
+    path = Path(checkpoint).parent / SETTINGS_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the network of a COMNet checkpoint is described by its run folder")
-    found = read_json(path)
-    values = found.get("settings") if isinstance(found, dict) else None
-    if not isinstance(values, dict) or "matching" not in values:
+    if not is_comnet(checkpoint):
         raise ValueError(f"{path}: not the settings of a COMNet training (train_cam.py --method comnet)")
+    values = read_json(path)["settings"]
     tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Matching.preset("voc12", **tuples)
 

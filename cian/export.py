@@ -67,7 +67,10 @@ class Output(mx.gluon.HybridBlock):
 
 
 class ClassifierOutput(mx.gluon.HybridBlock):
-    """What a CAM's export returns: (N, 3, H, W) -> scores (N, C), for "probabilities" their sigmoid, and maps (N, C, h, w)."""
+    """What a classifier's export returns: (N, 3, H, W) -> scores (N, C) and maps (N, C, h, w).
+
+    net: a CAM or a COMNet, whose images are in a group with their mirror. kind "probabilities": a sigmoid of the scores.
+    """
 
     def __init__(self, net, kind="logits"):
         super().__init__(prefix="")
@@ -77,7 +80,7 @@ class ClassifierOutput(mx.gluon.HybridBlock):
         self._kind = kind
 
     def hybrid_forward(self, F, x):
-        maps = self.net.maps(x)
+        maps = self.net.image_maps(F, x)
         scores = F.mean(maps, axis=(2, 3))
         return [F.sigmoid(scores) if self._kind == "probabilities" else scores, maps]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from cian.models.checkpoint import read_params
 from cian.runtime import mx
 
+CLASSIFIERS = ("cam", "comnet")  # methods whose exports give scores and maps, and whose classes are without background
+
 
 def export_files(path):
     """(symbol file, parameter file) of an export given by its name without ending, or by either file.

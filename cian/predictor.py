@@ -10,7 +10,7 @@ import numpy as np
 
 from cian.data.images import IGNORE
 from cian.data.pictures import read_picture
-from cian.exported import load_export
+from cian.exported import CLASSIFIERS, load_export
 from cian.figures import legend_of, overlay, sheet
 from cian.runtime import devices, mx
 
@@ -43,8 +43,8 @@ class Predictor:
         return self
 
     def _set(self, block, about, device, size, source):
-        if about["method"] == "cam" or about["group"]:
-            what = "classifier" if about["method"] == "cam" else "training network of groups"
+        if about["method"] in CLASSIFIERS or about["group"]:
+            what = "classifier" if about["method"] in CLASSIFIERS else "training network of groups"
             raise ValueError(f"{source}: a {what}, which makes no masks; expected the export of a segmentation network")
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if about["size"]:

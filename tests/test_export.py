@@ -14,7 +14,9 @@ from cian.exported import export_files, load_export
 from cian.inference import Segmenter
 from cian.models.checkpoint import named_arrays
 from cian.models.cian import CIAN, GroupCIAN
+from cian.models.comnet import COMNet
 from cian.models.multi_scale import MultiScale
+from cian.predictor import Predictor
 from cian.runtime import mx
 from cian.symbols import build, exported_block
 
@@ -108,6 +110,26 @@ def test_classifier_is_exported(tmp_path):
     np.testing.assert_allclose(maps.asnumpy(), net.maps(x).asnumpy(), atol=1e-5)
     with pytest.raises(ValueError, match="kind: 'labels', expected one of logits, probabilities"):
         make(net, tmp_path / "d", "cam", kind="labels")
+
+
+@pytest.mark.parametrize("matching", ["none", "inter", "intra", "both"])
+def test_comnet_is_exported_with_each_images_mirror_as_its_group(matching, tmp_path):
+    net = initialised(COMNet("resnet10", 3, matching, residual=False))
+    make(net, tmp_path / "c", "comnet", "abc")
+    x = mx.nd.array(random_images(2, 3, 65, 97))
+    scores, maps = load_export(tmp_path / "c", mx.cpu())[0](x)
+    for image, score, found in zip(x, scores.asnumpy(), maps.asnumpy()):
+        pair = mx.nd.stack(image, image.flip(axis=2))
+        expected = net.maps(pair)[0].asnumpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(score, expected.mean(axis=(1, 2)), atol=1e-5 * np.abs(expected).max())
+    make(net, tmp_path / "g", "comnet", "abc", [random_images(1, 2, 3, 65, 65)], group=2)
+    x = mx.nd.array(random_images(2, 2, 3, 65, 65))
+    block, told = load_export(tmp_path / "g", mx.cpu())
+    np.testing.assert_allclose(block(x).asnumpy(), net(x).asnumpy(), atol=1e-5)
+    assert told["group"] == 2
+    with pytest.raises(ValueError, match="g: a classifier, which makes no masks"):
+        Predictor(tmp_path / "g")
 
 
 def test_an_export_that_differs_is_not_written(net, tmp_path, monkeypatch):

@@ -6,15 +6,19 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import module_of
+from scripts import module_of, tool
 from skimage.data import chelsea
-from small_exports import initialised
+from small_exports import contents, initialised, random_images
 from small_training import ROOT
 
+from cian.config import Matching
 from cian.data.images import write_label
-from cian.exported import description
+from cian.exported import description, load_export
+from cian.files import write_json
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
+from cian.models.comnet import COMNet
+from cian.runs import settings_record
 from cian.runtime import mx
 
 
@@ -73,3 +77,29 @@ def test_exports_are_verified_on_random_pixels_and_a_photograph(tmp_path):
     more = inputs((65, 97), [str(tmp_path / "x.png")], 2)
     assert [x.shape for x in more] == [(1, 2, 3, 65, 97)] * 3 and {x.dtype for x in more} == {np.dtype("float32")}
     np.testing.assert_array_equal(more[1][0, 1], np.roll(more[1][0, 0], 7, axis=-1))
+
+
+@pytest.mark.parametrize("matching", ["inter", "both"])
+def test_a_comnet_is_exported_as_its_run_folder_describes_it(matching, tmp_path):
+    """Inter-matching has no parameters: by its checkpoint alone the network would pass for a plain CAM."""
+    net = initialised(COMNet("resnet10", 3, matching, alpha=3.0))
+    checkpoint, settings = tmp_path / "comnet_resnet10-0000.params", tmp_path / "settings.json"
+    save_checkpoint(checkpoint, named_arrays(net))
+    write_json(settings, {"settings": settings_record(Matching.preset("scenes", matching=matching, alpha=3.0))})
+    words = ["export", "--checkpoint", checkpoint, "--output", tmp_path / "x"]
+    tool(*words, "--size", "65,97")
+    block, told = load_export(tmp_path / "x", mx.cpu())
+    assert (told["method"], told["backbone"], told["classes"]) == ("comnet", "resnet10", ["class1", "class2", "class3"])
+    x = mx.nd.array(random_images(1, 3, 65, 97))
+    expected = net.maps(mx.nd.stack(x[0], x[0].flip(axis=2)))[0].asnumpy()
+    np.testing.assert_allclose(block(x)[1][0].asnumpy(), expected, atol=1e-5 * np.abs(expected).max())
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=r"backbone: 'vgg16', but .*0000\.params was trained with resnet10"):
+        tool(*words, "--backbone", "vgg16")
+    with pytest.raises(ValueError, match="--onnx: MXNet's converter does not know the operators of COMNet's matchings"):
+        tool(*words, "--onnx", "--overwrite")
+    assert contents(tmp_path) == before
+    settings.unlink()
+    if matching == "both":
+        with pytest.raises(FileNotFoundError, match=r"settings\.json: no such file; the network of a COMNet checkpoint"):
+            tool(*words, "--backbone", "resnet10", "--overwrite")

@@ -8,6 +8,7 @@ from small_exports import initialised, random_images
 from small_training import ROOT
 
 from cian.export import Output, trace
+from cian.exported import CLASSIFIERS
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
 from cian.runtime import mx
@@ -27,7 +28,7 @@ def test_committed_symbol_is_regenerated(name):
     names = [node["name"] for node in nodes]
     assert len(set(names)) == len(names)
     method, backbone, group = CATALOGUE[name]
-    net = build(method, backbone, 20 if method == "cam" else 21)
+    net = build(method, backbone, 20 if method in CLASSIFIERS else 21)
     symbol = mx.sym.load_json(text)
     kinds = {"arg:" + key for key in symbol.list_arguments()} | {"aux:" + key for key in symbol.list_auxiliary_states()}
     wanted = {("aux:" if "_moving_" in key else "arg:") + key for key in net.collect_params()}
@@ -36,8 +37,11 @@ def test_committed_symbol_is_regenerated(name):
     arguments, outputs, _ = symbol.infer_shape(data=shape)
     shapes = dict(zip(symbol.list_arguments(), arguments))
     assert all(shapes[key] == p.shape for key, p in net.collect_params().items() if key in shapes)
-    if method == "cam":
-        assert symbol.list_outputs() == ["scores_output", "maps_output"] and outputs == [(2, 20), (2, 20, 9, 13)]
+    if method == "comnet" and group:
+        assert symbol.list_outputs() == ["scores_output"] and outputs == [(3, 2, 20)]
+    elif method in CLASSIFIERS:
+        grid = (9, 13) if method == "cam" else (5, 7)  # stride 8, of ResNet-50 in COMNet 16
+        assert symbol.list_outputs() == ["scores_output", "maps_output"] and outputs == [(2, 20), (2, 20, *grid)]
     elif group:
         assert symbol.list_outputs() == ["self_logits_output", "cross_logits_output"] and outputs == [(3, 2, 21, 9, 13)] * 2
     else:

@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 from skimage.data import chelsea
 
+from cian.classifiers import SETTINGS, is_comnet, settings_of_run
 from cian.cli import add_preset, chosen_backbone, run_tool
 from cian.config import Classifier, Segmentation
 from cian.data.images import read_image
 from cian.export import KINDS, export
+from cian.exported import CLASSIFIERS
 from cian.files import write_text
 from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
@@ -41,7 +43,7 @@ FREE_SIZES = ((129, 129), (161, 97))  # inputs of the verification where the siz
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--checkpoint", help="parameters of a segmentation network or CAM trained here (.params)")
+    what.add_argument("--checkpoint", help="parameters of a segmentation network or classifier trained here (.params)")
     what.add_argument(
         "--from-published",
         metavar="FILE",
@@ -56,7 +58,7 @@ def parse_args(argv):
     parser.add_argument(
         "--backbone",
         default=None,
-        help="backbone of the checkpoint (default: the preset's, of voc12 resnet101, for a CAM vgg16)",
+        help="backbone of the checkpoint (default: the preset's, of voc12 resnet101, for a CAM vgg16; a COMNet's is known)",
     )
     add_preset(parser)
     parser.add_argument("--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)")
@@ -116,10 +118,16 @@ def inputs(size, images, group):
 
 
 def backbone_of(args):
-    """--backbone, else the preset's: that of its classifier for a CAM, of its segmentation network otherwise."""
-    if args.from_published and args.method == "cam":
-        return chosen_backbone(args, Classifier)
-    cam = args.backbone is None and "classifier_weight" in read_params(args.checkpoint or args.from_published)
+    """--backbone, else the preset's for the network's method; of a COMNet that of its run."""
+    path = args.checkpoint or args.from_published
+    if is_comnet(path):
+        own = settings_of_run(path).backbone
+        if args.backbone not in (None, own):
+            raise ValueError(f"backbone: {args.backbone!r}, but {path} was trained with {own}")
+        return own
+    if args.from_published and args.method in CLASSIFIERS:
+        return chosen_backbone(args, SETTINGS[args.method])
+    cam = args.backbone is None and "classifier_weight" in read_params(path)
     return chosen_backbone(args, Classifier if cam else Segmentation)
 
 
@@ -142,14 +150,16 @@ def main(argv=None):
     if args.checkpoint:
         net, method, count = network_of_checkpoint(args.checkpoint, backbone, args.similarity)
     else:
-        count = 20 if args.method == "cam" else 21
+        count = 20 if args.method in CLASSIFIERS else 21
         if args.classes is not None:
             count = len(given_classes(args.classes, args.method))
         net, method, count = network_of_published(args.from_published, backbone, args.similarity, args.method, count)
+    if args.onnx and method == "comnet" and (net.inter or net.intra):
+        raise ValueError("--onnx: MXNet's converter does not know the operators of COMNet's matchings; only of matching none")
     names = class_names(method, count, args.classes)
     options = dict(
         kind=args.kind,
-        enlarge=args.enlarge == "yes" or (args.enlarge is None and args.kind != "logits" and method != "cam"),
+        enlarge=args.enlarge == "yes" or (args.enlarge is None and args.kind != "logits" and method not in CLASSIFIERS),
         size=args.size,
         scales=(0.75, 1.0, 1.25) if args.multi_scale else (1.0,),
         flip=args.flip,

@@ -23,6 +23,10 @@ class CAM(mx.gluon.HybridBlock):
         """Score maps (N, classes, h, w) of images (N, 3, H, W), before ReLU and normalisation."""
         return self.classifier(self.backbone(x))
 
+    def image_maps(self, F, x):
+        """As `maps`, in arrays or symbols."""
+        return self.maps(x)
+
     def hybrid_forward(self, F, x):
         scores = self.classifier(self.backbone(x))
         return F.mean(scores, axis=(2, 3))

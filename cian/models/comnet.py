@@ -65,14 +65,24 @@ class COMNet(mx.gluon.HybridBlock):
 
     def maps(self, x):
         """Score maps (G, classes, h, w) of the images of one group (G, 3, H, W); at test an image and its mirror."""
-        return self._maps(mx.nd, x.expand_dims(0))
+        return self._maps(mx.nd, *self._grouped(mx.nd, x.expand_dims(0)))
+
+    def image_maps(self, F, x):
+        """Score maps (N, classes, h, w) of images (N, 3, H, W), each in a group with its mirror, as at test."""
+        if self.inter is None:  # no image has a part in the maps of another
+            features = self.backbone(x)
+        else:
+            images = F.reshape(F.concat(x, F.flip(x, axis=3), dim=1), (-1, 3, 0, 0))  # (N, 6, H, W) -> (2 N, 3, H, W)
+            features = self._enhanced(F, images, F.reshape(self.backbone(images), (-4, -1, 2, -2)))  # (N, 2, C, h, w)
+            features = F.squeeze(F.slice_axis(features, axis=1, begin=0, end=1), axis=1)  # without the mirrors
+        return self.classifier(features if self.intra is None else self.intra(features))
 
     def masks(self, x):
         """Co-occurrence masks M (G, h, w) of one group of images (G, 3, H, W); ValueError without inter-matching."""
         if self.inter is None:
             raise ValueError("matching: this network has no inter-matching, hence no masks")
-        x = x.expand_dims(0)
-        return self._mask(mx.nd, x, self._features(mx.nd, x)).reshape((-3, -3, 0))  # (1, G, 1, h, w) -> (G, h, w)
+        mask = self._mask(mx.nd, *self._grouped(mx.nd, x.expand_dims(0)))
+        return mask.reshape((-3, -3, 0))  # (1, G, 1, h, w) -> (G, h, w)
 
     def matched_points(self, x):
         """Indices (G, h w, k) of the points that each point is matched with in its image, images (G, 3, H, W) of one group,
@@ -80,31 +90,32 @@ class COMNet(mx.gluon.HybridBlock):
         """
         if self.intra is None:
             raise ValueError("matching: this network has no intra-matching, hence no matched points")
-        features = self._enhanced(mx.nd, x.expand_dims(0))
+        features = self._enhanced(mx.nd, *self._grouped(mx.nd, x.expand_dims(0)))[0]  # (1, G, C, h, w) -> (G, C, h, w)
         return self.intra.nearest(mx.nd, features), features.shape[2:]
 
     def hybrid_forward(self, F, x):
-        scores = F.mean(self._maps(F, x), axis=(2, 3))  # (P G, classes)
+        scores = F.mean(self._maps(F, *self._grouped(F, x)), axis=(2, 3))  # (P G, classes)
         return F.reshape_like(scores, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)  # (P, G, classes)
 
-    def _maps(self, F, x):
-        """Images (P, G, 3, H, W) -> score maps (P G, classes, h, w)."""
-        features = self._enhanced(F, x)
+    def _grouped(self, F, x):
+        """Groups (P, G, 3, H, W) -> images (P G, 3, H, W) and features (P, G, C, h, w)."""
+        images = F.reshape(x, (-3, -2))
+        features = self.backbone(images)  # (P G, C, h, w)
+        return images, F.reshape_like(features, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+
+    def _maps(self, F, images, features):
+        """Images (P G, 3, H, W), features (P, G, C, h, w) -> score maps (P G, classes, h, w)."""
+        features = F.reshape(self._enhanced(F, images, features), (-3, -2))  # (P, G, C, h, w) -> (P G, C, h, w)
         return self.classifier(features if self.intra is None else self.intra(features))
 
-    def _enhanced(self, F, x):
-        """Images (P, G, 3, H, W) -> features behind inter-matching (P G, C, h, w)."""
-        features = self._features(F, x)
-        if self.inter is not None:
-            features = enhance(F, features, self._mask(F, x, features), self._alpha)
-        return F.reshape(features, (-3, -2))  # (P, G, C, h, w) -> (P G, C, h, w)
+    def _enhanced(self, F, images, features):
+        """Images (P G, 3, H, W), features (P, G, C, h, w) -> features behind inter-matching, of the same shape."""
+        return features if self.inter is None else enhance(F, features, self._mask(F, images, features), self._alpha)
 
-    def _features(self, F, x):
-        features = self.backbone(F.reshape(x, (-3, -2)))  # (P, G, 3, H, W) -> (P G, 3, H, W) -> (P G, C, h, w)
-        return F.reshape_like(features, x, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)  # (P, G, C, h, w)
-
-    def _mask(self, F, x, features):
-        """Images and features (P, G, C, h, w) -> M (P, G, 1, h, w); the strongest class's response decides its side."""
+    def _mask(self, F, images, features):
+        """Images (P G, 3, H, W), features (P, G, C, h, w) -> M (P, G, 1, h, w); the strongest class's response decides its
+        side.
+        """
 
         def of_groups(maps):  # (P G, 1, h, w) -> (P, G, 1, h, w)
             return F.reshape_like(maps, features, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
@@ -113,7 +124,7 @@ class COMNet(mx.gluon.HybridBlock):
         strongest = of_groups(F.max(scores, axis=1, keepdims=True))
         if self._padding == "matched":
             return self.inter(features, strongest)
-        normal = self.backbone.bn_data(F.reshape(x, (-3, -2)))  # (P G, 3, H, W), exactly zero at padding
+        normal = self.backbone.bn_data(images)  # exactly zero at padding
         step = (None, None, self.stride, self.stride)
         normal = F.slice(normal, begin=(None,) * 4, end=(None,) * 4, step=step)  # at the pixels of the features
         return self.inter(features, strongest, of_groups(F.max(normal != 0, axis=1, keepdims=True)))
