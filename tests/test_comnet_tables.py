@@ -1,33 +1,20 @@
 """experiments/comnet_tables.py and comnet.sh: the rows of COMNet's tables, shared stages, commands that fit the tools."""
 
 import subprocess
-import sys
 
-import numpy as np
 import pytest
 from scripts import module_of
 from small_training import ROOT
-from voc_trees import write_dataset
+from table_scripts import PAPER, arguments, comnet_tables, three_images
 
-from cian.files import write_json
-from cian.results import read_paper
+from cian.data.voc import VOC_CLASSES
+from cian.files import write_json, write_text
 from cian.stages import in_order
-
-sys.path.insert(0, str(ROOT / "experiments"))
-import comnet_tables
-
-LABEL = np.full((20, 24), 8, np.uint8)
-PAPER = read_paper(ROOT / "experiments" / "paper.csv")
 
 
 @pytest.fixture
 def data(tmp_path):
-    return write_dataset(tmp_path / "voc", {"train_aug": {"a": LABEL, "b": LABEL}, "val": {"c": LABEL}})
-
-
-def arguments(data, tmp_path, *more):
-    words = ["--preset", "voc12", "--data", str(data), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
-    return [*words, *more]
+    return three_images(tmp_path / "voc")
 
 
 def plan_of(data, tmp_path, *more):
@@ -70,6 +57,16 @@ def test_the_tools_know_every_command(data, tmp_path):
     assert [value(f"N = {size}", "--batch") for size in (2, 3, 4, 5)] == ["16", "18", "16", "20"]  # whole groups
     assert value("N = 5", "--group-size") == "5" and value("alpha = 1.8", "--alpha") == "1.8" and value("k = 32", "--k") == "32"
     assert {value(row, "--matching") for row in by_row if row.startswith("k")} == {"intra"}
+
+
+def test_table_7_is_for_coco(data, tmp_path):
+    names = list(VOC_CLASSES) + [f"class {number}" for number in range(21, 81)]
+    write_text(data / "classes.txt", "\n".join(names) + "\n")
+    plan = plan_of(data, tmp_path, "--segmentation", "resnet50")
+    assert len(plan.dataset.classes) == 81
+    cells = [cell[1:3] for cell in comnet_tables.cells(plan, "VII")]
+    assert cells == [("COMNet (ours), ResNet50", "val"), ("COMNet (ours) and CIAN, ResNet50", "val")]
+    assert ("COMNet VII", *cells[0]) in PAPER
 
 
 def test_the_numbers_name_their_thresholds(data, tmp_path):

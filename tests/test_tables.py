@@ -5,37 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from scripts import module_of
 from small_training import ROOT
-from voc_trees import write_dataset
+from table_scripts import PAPER, arguments, cian_plan, plan_module, tables, three_images
 
 from cian.files import write_json
-from cian.results import read_paper
 from cian.stages import Stage, in_order
-
-sys.path.insert(0, str(ROOT / "experiments"))
-import plan as plan_module
-import tables
-from cian_plan import Plan
-
-LABEL = np.full((20, 24), 8, np.uint8)
-PAPER = read_paper(ROOT / "experiments" / "paper.csv")
 
 
 @pytest.fixture
 def data(tmp_path):
-    return write_dataset(tmp_path / "voc", {"train_aug": {"a": LABEL, "b": LABEL}, "val": {"c": LABEL}})
-
-
-def arguments(data, tmp_path, *more):
-    words = ["--preset", "voc12", "--data", str(data), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
-    return [*words, *more]
+    return three_images(tmp_path / "voc")
 
 
 def plan_of(data, tmp_path, *more):
-    return Plan(tables.parse_args(["2", *arguments(data, tmp_path, *more)]))
+    return cian_plan.Plan(tables.parse_args(["2", *arguments(data, tmp_path, *more)]))
 
 
 def test_the_cells_are_those_of_the_paper(data, tmp_path):
