@@ -86,5 +86,9 @@ def test_checkpoints_tell_their_method(net, tmp_path):
     started = network_of_published(tmp_path / "zoo.params", "resnet10", classes=6)[0].collect_params()
     assert np.array_equal(started["conv0_weight"].data().asnumpy(), net.collect_params()["conv0_weight"].data().asnumpy())
     assert started["fc1_weight"].shape == (6, 128, 3, 3)
+    for method in CLASSIFIERS:
+        started = network_of_published(tmp_path / "zoo.params", "resnet10", method=method, classes=6)[0].collect_params()
+        assert np.array_equal(started["conv0_weight"].data().asnumpy(), net.collect_params()["conv0_weight"].data().asnumpy())
+        assert started["classifier_weight"].shape == (6, 128, 1, 1) and ("conv_match_weight" in started) == (method == "comnet")
     with pytest.raises(ValueError, match="does not fit the network"):
         network_of_published(tmp_path / "cian.params", "resnet50")
