@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from cian.config import Classifier, Inference, Matching, Seeding, Segmentation, add_arguments, from_arguments
+from cian.models.comnet import BACKBONES, COMNet
 
 
 def test_published_defaults():
@@ -74,3 +75,15 @@ def test_wrong_words_are_refused(capsys):
     with pytest.raises(SystemExit):
         parse(["--affinity", "maybe"])
     assert "--affinity" in capsys.readouterr().err
+
+
+def test_comnet_freezes_the_first_layers_of_whichever_backbone():
+    for preset, own in (("voc12", "resnet50v1b"), ("animals", "squeezenet1.1"), ("scenes", "resnet10")):
+        usual = Matching.preset(preset)
+        assert usual.backbone == own and Matching.preset(preset, backbone=own) == usual
+        for backbone in BACKBONES:
+            frozen = Matching.preset(preset, backbone=backbone).freeze
+            names = list(COMNet(backbone).collect_params())
+            assert all(any(name.startswith(prefix) for name in names) for prefix in filter(None, frozen.split(",")))
+            assert bool(frozen) == (backbone != "resnet10")
+    assert Matching.preset("animals", backbone="vgg16", freeze="conv1").freeze == "conv1"

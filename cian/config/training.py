@@ -1,6 +1,6 @@
 """Settings of the trainings: segmentation, and the two papers' classifiers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Tuple
 
 from cian.config.settings import Settings, setting
@@ -95,6 +95,16 @@ class Classifier(Training):
     }
 
 
+def frozen_layers(backbone):
+    """Prefixes of the parameters that COMNet keeps as on ImageNet, those up to stride 8; resnet10, from scratch, has none."""
+    if backbone == "resnet10":
+        return ""
+    for family, prefixes in {"squeezenet": "conv0,fire2,fire3,fire4,fire5", "vgg": "conv1,conv2,conv3"}.items():
+        if backbone.startswith(family):
+            return prefixes
+    return "conv0,bn0,stage1,stage2"  # ResNets; IRN
+
+
 @dataclass(frozen=True)
 class Matching(Training):
     """Training of COMNet's classifier (its Sec. IV-B, and IRN's published code where that is silent; see FIDELITY.md).
@@ -127,11 +137,19 @@ class Matching(Training):
     distance: str = setting("l2", "nearest points: Euclidean, or largest inner product (Eq. 6)", ("l2", "dot"))
     residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")
 
+    @classmethod
+    def preset(cls, name="voc12", **changes):
+        """As Settings.preset; with another backbone than the preset's, `freeze` is that backbone's layers up to stride 8."""
+        settings = super().preset(name, **changes)
+        if "freeze" in changes or settings.backbone == super().preset(name).backbone:
+            return settings
+        return replace(settings, freeze=frozen_layers(settings.backbone))
+
     presets = {
         "voc12": {},
         "animals": dict(
             backbone="squeezenet1.1",
-            freeze="conv0,fire2,fire3,fire4,fire5",  # up to stride 8, as resnet's stages 1 and 2
+            freeze="conv0,fire2,fire3,fire4,fire5",
             long_side=(240, 352),
             crop=161,
             batch=8,
