@@ -84,7 +84,10 @@ def test_an_interrupt_reaches_the_command(tmp_path, number):
         "words = (sys.executable, '-c', child, str(folder / 'state'), str(folder / 'up'))\n"
         "Runner(2).run([Stage(folder / 's', (words, words))])\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=str(ROOT), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=str(ROOT), stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell ignores in the background
+    )  # fmt: skip
     end = time.monotonic() + 60
     while not (tmp_path / "up").exists():
         assert time.monotonic() < end and process.poll() is None
