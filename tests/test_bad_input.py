@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from scripts import module_of, tool
+from small_pictures import odd_image
 from small_training import largest_difference
-from test_make_seeds import odd_image
 from voc_trees import write_annotation, write_dataset, write_image
 
 from cian.data.images import read_image, read_label, write_label

@@ -1,0 +1,40 @@
+"""What the tests of tools/launch.py share: an exchange between workers, and the tool as a process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOL = ROOT / "tools" / "launch.py"
+# Each worker pushes its rank + 1 into a value that starts at 0: with two workers all pull 1 + 2.
+EXCHANGE = """
+from cian.runtime import mx
+store = mx.kv.create("dist_sync")
+store.init(0, mx.nd.zeros((2, 3)))
+{between}
+store.push(0, mx.nd.ones((2, 3)) * (store.rank + 1))
+pulled = mx.nd.zeros((2, 3))
+store.pull(0, out=pulled)
+print("rank", store.rank, "of", store.num_workers, "pulled", pulled.asnumpy().ravel().tolist())
+"""
+PULLED = "pulled " + str([3.0] * 6)
+
+
+def environment():
+    """This environment, in which an uninstalled clone finds the package, too."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return dict(os.environ, PYTHONPATH=path)
+
+
+def start(*arguments):
+    return subprocess.Popen([sys.executable, str(TOOL)] + list(arguments), env=environment(), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True)
+
+
+def finish(process, timeout=90):
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, output, errors
