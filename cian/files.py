@@ -93,18 +93,16 @@ def put_in_place(made, targets, removed=()):
 
 
 @contextlib.contextmanager
-def locked(folder, wait=None):
+def locked(folder, occupied):
     """Hold a folder, made if missing, for this process; its file `.lock` stays, the lock ends with the process at the latest.
 
-    Where another process holds it: BlockingIOError, or if `wait` is given, that is called and the other's end waited for.
+    Where another process holds it, occupied() is called; unless that raises, the other's end is waited for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(str(folder / LOCK), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if wait is None:
-                raise
-            wait()
+            occupied()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -59,15 +59,13 @@ def in_order(stages):
     return list(found.values())
 
 
-@contextlib.contextmanager
 def claimed(folder):
-    """Hold the folder for this process; RuntimeError if another one works in it."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(folder))
-        except BlockingIOError:
-            raise RuntimeError(f"{folder}: another process works on this stage; wait for it, or stop it") from None
-        yield
+    """Hold the folder for this process, in a `with`; RuntimeError if another one works in it."""
+
+    def refuse():
+        raise RuntimeError(f"{folder}: another process works on this stage; wait for it, or stop it")
+
+    return locked(folder, refuse)
 
 
 class Runner:

@@ -167,7 +167,7 @@ def test_an_interrupted_generation_goes_on_to_the_same_files(tmp_path):
 def test_a_second_process_waits_for_the_first_and_makes_nothing_twice(tmp_path):
     code = ("import logging, sys; from cian.data.scenes import generate; logging.basicConfig(level='INFO');"
             "generate(sys.argv[1], train=8, val=2, size=64, workers=1, progress=print)")
-    with locked(tmp_path / "a"):
+    with locked(tmp_path / "a", None):
         second = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a")], universal_newlines=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert "a: another process makes these scenes; waiting for it" in second.stderr.readline()

@@ -56,14 +56,12 @@ def generate(root, train=400, val=100, size=160, seed=0, workers=None, progress=
             raise ValueError(f"{argument}: expected a whole number of at least {least}, found {value!r}")
     root, progress = Path(root), progress or (lambda count: None)
     settings = {"train": train, "val": val, "size": size, "seed": seed, "drawing": DRAWING}
-    finished = _is_finished(root, settings)
-    if not finished:
-        with locked(root, wait=lambda: log.info("%s: another process makes these scenes; waiting for it", root)):
-            finished = _is_finished(root, settings)  # by that other process
-            if not finished:
+    if not _is_finished(root, settings):
+        with locked(root, lambda: log.info("%s: another process makes these scenes; waiting for it", root)):
+            if not _is_finished(root, settings):  # by that other process
                 _write_missing(root, settings, workers or _processors(), progress)
-    if finished:
-        progress(train + val)
+                return
+    progress(train + val)
 
 
 def _write_missing(root, settings, workers, progress):
