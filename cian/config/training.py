@@ -139,17 +139,14 @@ class Matching(Training):
 
     @classmethod
     def preset(cls, name="voc12", **changes):
-        """As Settings.preset; with another backbone than the preset's, `freeze` is that backbone's layers up to stride 8."""
+        """As Settings.preset; `freeze`, unless given, is decided by the backbone, see frozen_layers."""
         settings = super().preset(name, **changes)
-        if "freeze" in changes or settings.backbone == super().preset(name).backbone:
-            return settings
-        return replace(settings, freeze=frozen_layers(settings.backbone))
+        return settings if "freeze" in changes else replace(settings, freeze=frozen_layers(settings.backbone))
 
     presets = {
         "voc12": {},
         "animals": dict(
             backbone="squeezenet1.1",
-            freeze="conv0,fire2,fire3,fire4,fire5",
             long_side=(240, 352),
             crop=161,
             batch=8,
@@ -159,7 +156,6 @@ class Matching(Training):
         "scenes": dict(
             backbone="resnet10",
             batchnorm="trained",
-            freeze="",
             long_side=(136, 200),
             crop=129,
             epochs=12,
