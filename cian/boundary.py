@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from cian.boundary_loss import BoundaryLoss
-from cian.files import read_json
 from cian.models.checkpoint import NEW_BY_DESIGN, load_parameters, read_params
 from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 from cian.models.pretrained import load_pretrained
 from cian.objectives import prepare
+from cian.runs import recorded_settings
 from cian.runtime import mx
 
 
@@ -46,10 +46,10 @@ def load_boundary_network(checkpoint, backbone=None, device=None):
     if "boundary6_weight" not in arrays:
         raise ValueError(f"{checkpoint}: not a checkpoint of train_irn.py (no boundary6_weight)")
     if backbone is None:
-        path = Path(checkpoint).parent / "settings.json"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file, expected beside the checkpoint; or name the --backbone")
-        backbone = read_json(path)["settings"]["backbone"]
+        backbone = (recorded_settings(checkpoint) or {}).get("backbone")
+        if backbone is None:
+            path = Path(checkpoint).parent / "settings.json"
+            raise FileNotFoundError(f"{path}: no settings of a run, expected beside the checkpoint; or name the --backbone")
     net = IRN(backbone, displacement="displace8_weight" in arrays)
     net.initialize(ctx=device)
     load_parameters(net, arrays, str(checkpoint))

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from cian.config import Classifier, Matching
-from cian.files import read_json
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params
 from cian.models.comnet import COMNet
+from cian.runs import recorded_settings
 
-SETTINGS_FILE = "settings.json"
 #: method -> settings of its training
 SETTINGS = {"cam": Classifier, "comnet": Matching}
 
@@ -21,19 +20,16 @@ def comnet(settings, classes):
 
 def is_comnet(checkpoint):
     """Does a checkpoint lie in the run folder of a COMNet training?"""
-    path = Path(checkpoint).parent / SETTINGS_FILE
-    found = read_json(path) if path.is_file() else None
-    return isinstance(found, dict) and isinstance(found.get("settings"), dict) and "matching" in found["settings"]
+    return "matching" in (recorded_settings(checkpoint) or {})
 
 
 def settings_of_run(checkpoint):
     """The config.Matching of the run folder in which a checkpoint lies; FileNotFoundError or ValueError say what is wrong."""
-    path = Path(checkpoint).parent / SETTINGS_FILE
-    if not path.is_file():
+    path, values = Path(checkpoint).parent / "settings.json", recorded_settings(checkpoint)
+    if values is None:
         raise FileNotFoundError(f"{path}: no such file; the network of a COMNet checkpoint is described by its run folder")
-    if not is_comnet(checkpoint):
+    if "matching" not in values:
         raise ValueError(f"{path}: not the settings of a COMNet training (train_cam.py --method comnet)")
-    values = read_json(path)["settings"]
     tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Matching.preset("voc12", **tuples)
 

@@ -18,6 +18,16 @@ def settings_record(settings):
     return json.loads(json.dumps(dataclasses.asdict(settings)))
 
 
+def recorded_settings(checkpoint):
+    """Settings (dict) of the run folder of a checkpoint; None without a settings.json beside it, {} where it is no run's."""
+    path = Path(checkpoint).parent / "settings.json"
+    if not path.is_file():
+        return None
+    found = read_json(path)
+    values = found.get("settings") if isinstance(found, dict) else None
+    return values if isinstance(values, dict) else {}
+
+
 def git_commit():
     """The commit of the code that runs, `-dirty` where it was changed, or None outside a git checkout."""
     here = Path(__file__).resolve().parent

@@ -112,7 +112,7 @@ def test_checkpoints(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (32, 48, 3)).astype(np.uint8)
     loaded = load_boundary_network(path, "resnet10")
     np.testing.assert_array_equal(boundary_map(loaded, image, 32), boundary_map(net, image, 32))
-    with pytest.raises(FileNotFoundError, match=r"settings.json: no such file, expected beside the checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"settings.json: no settings of a run, expected beside the checkpoint"):
         load_boundary_network(path)
     with pytest.raises(ValueError, match="does not fit the network"):
         load_boundary_network(path, "squeezenet1.1")
