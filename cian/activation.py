@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
+from cian.base.runtime import mx
 from cian.models.cian import STRIDE
-from cian.runtime import mx
 
 
 def activation_maps(net, image, class_ids, scales=(0.5, 1.0, 1.5, 2.0), flip=True, device=None):

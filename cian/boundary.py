@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cian.base.runs import recorded_settings
+from cian.base.runtime import mx
 from cian.boundary_loss import BoundaryLoss
 from cian.models.checkpoint import NEW_BY_DESIGN, load_parameters, read_params
 from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 from cian.models.pretrained import load_pretrained
 from cian.objectives import prepare
-from cian.runs import recorded_settings
-from cian.runtime import mx
 
 
 class BoundaryObjective:

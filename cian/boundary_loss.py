@@ -4,8 +4,8 @@ A pair is alike if both pixels have the same confident class, and different if t
 count. Only sources whose whole neighbourhood lies inside the map take part, as in the published code.
 """
 
+from cian.base.runtime import mx
 from cian.paths import destinations, shared_paths
-from cian.runtime import mx
 
 EPSILON = 1e-5  # in logarithms and divisions, as published
 IGNORE_FROM = 254.5  # labels above it are no class

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from cian.base.runs import recorded_settings
 from cian.config import Classifier, Matching
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params
 from cian.models.comnet import COMNet
-from cian.runs import recorded_settings
 
 #: method -> settings of its training
 SETTINGS = {"cam": Classifier, "comnet": Matching}

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Optional
 
+from cian.base.runtime import mx
 from cian.models.cian import CIAN, GroupCIAN
-from cian.runtime import mx
 
 TABLE1_SIZE = (321, 321)
 CLASSIFIER = "fc1"

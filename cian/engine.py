@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 
+from cian.base.runtime import mx
+from cian.base.stops import Diverged, Interrupted
 from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
-from cian.runtime import mx
 
 log = logging.getLogger(__name__)
 
@@ -16,18 +17,6 @@ KVSTORES = ("local", "device", "dist_sync", "dist_device_sync")
 OPTIMIZERS = {"sgd": lambda s: dict(momentum=s.momentum), "adam": lambda s: dict()}
 CHECKPOINTS_KEPT = 5  # as published
 STATE_EVERY = 300  # seconds between two states to resume from
-
-
-class Interrupted(Exception):
-    """Training stopped by a signal after writing its state; `signal` is its number."""
-
-    def __init__(self, number):
-        super().__init__(f"stopped by {signal.Signals(number).name}; --resume goes on from here")
-        self.signal = number
-
-
-class Diverged(Exception):
-    """The loss is NaN or infinite."""
 
 
 def learning_rate(settings, epoch, progress=0.0):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cian.base.files import put_in_place, writable_folder
+from cian.base.runtime import mx
 from cian.export_check import verify
-from cian.files import put_in_place, writable_folder
 from cian.models.checkpoint import named_arrays
 from cian.models.multi_scale import MultiScale
-from cian.runtime import mx
 
 ENDINGS = ("-symbol.json", "-0000.params")
 KINDS = ("logits", "probabilities", "labels")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cian.base.runtime import mx
 from cian.data.pictures import read_picture
 from cian.export import export
 from cian.export_check import as_arrays
 from cian.exported import symbol_block
 from cian.onnx_export import export_onnx, session
-from cian.runtime import mx
 from cian.symbols import build, exported_block
 
 GLUON = "Gluon"  # what the others are compared with

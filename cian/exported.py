@@ -5,8 +5,8 @@ import re
 import warnings
 from pathlib import Path
 
+from cian.base.runtime import mx
 from cian.models.checkpoint import read_params
-from cian.runtime import mx
 
 CLASSIFIERS = ("cam", "comnet")  # methods whose exports give scores and maps, and whose classes are without background
 

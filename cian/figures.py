@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from cian.base.files import replacing
 from cian.data.images import IGNORE, palette
-from cian.files import replacing
 
 WHITE, INK, GREY = (255, 255, 255), (33, 33, 33), (110, 110, 110)
 HATCH = 8  # period in pixels of the stripes that mean "unlabelled"

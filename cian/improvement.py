@@ -12,10 +12,10 @@ from typing import NamedTuple, Tuple
 
 import numpy as np
 
+from cian.base.parallel import map_parallel
 from cian.data.images import read_image, read_label
 from cian.figures import colour_label, legend_of, sheet
 from cian.metrics import Scores, confusion_matrix
-from cian.parallel import map_parallel
 
 COLUMNS = ("image", "truth", "baseline", "ours")
 

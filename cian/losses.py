@@ -4,7 +4,7 @@ Every loss is a mean over the pixels that count in the whole batch of a device (
 those of this mean times the device's number of images; the training loop applies that factor.
 """
 
-from cian.runtime import mx
+from cian.base.runtime import mx
 
 PIXELS_AT_LEAST = 1e-5  # the published bound on the number of pixels, against division by zero (FIDELITY row 17)
 TERMS = ("ce_self", "ce_cross", "cp_self", "cp_cross")  # the four terms of Eq. 9

@@ -10,9 +10,9 @@ import time
 
 from loky import ProcessPoolExecutor
 
+from cian.base.results import Measurement, run_name, write_result
+from cian.base.runtime import mx
 from cian.models.matching import InterMatching
-from cian.results import Measurement, run_name, write_result
-from cian.runtime import mx
 
 TABLE, COLUMN = "COMNet I", "inter-matching time"
 PAPER_CHANNELS, PAPER_SIDE = 2048, 32
@@ -53,7 +53,7 @@ def measure_apart(channels, group, side, repeats=3):
 def matching_costs(channels, groups, side, paper, repeats=3, progress=None):
     """One dict a measurement: channels, group, side, what measure_apart returns, and "paper", its seconds or None.
 
-    paper: see cian.results.read_paper. ValueError for fewer than 2 images, or no channels, points or repeats.
+    paper: see cian.base.results.read_paper. ValueError for fewer than 2 images, or no channels, points or repeats.
     """
     if min(groups) < 2 or min(channels) < 1 or side < 1 or repeats < 1:
         raise ValueError(f"groups {groups}, channels {channels}, side {side}, repeats {repeats}: expected groups of 2 or more")

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from cian.activation import activation_maps
+from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
 from cian.mask_quality import MaskScore, score_masks
-from cian.runtime import mx
 
 
 class Matched(NamedTuple):

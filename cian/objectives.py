@@ -1,11 +1,11 @@
 """What the trainings minimise: CIAN's four terms over groups, and the classifiers' multi-label loss."""
 import numpy as np
 
+from cian.base.runtime import mx
 from cian.classifiers import comnet
 from cian.losses import TERMS, CIANLoss, TagLoss
 from cian.models.cam import CAM
 from cian.models.cian import CIAN, GroupCIAN
-from cian.runtime import mx
 
 #: setting `losses` -> terms of Eq. 9 (the rows of Table 2)
 LOSSES = {"baseline": TERMS[:1], "ce": TERMS[:2], "ce+cp": TERMS}

@@ -3,7 +3,7 @@
 What the converter gets wrong and is handled here: it ignores fix_gamma; it writes every resizing with aligned corners; its
 softmax below opset 13 is exp(x) / sum exp(x), which overflows; it takes the newest opset, with operators of older ones;
 it declares the parameters as inputs and reorders the outputs. A saturated affinity's softmax would be full of denormal numbers
-(see cian.denormals), with which onnxruntime was 4 to 10 times slower: its exponents are bounded from below.
+(see cian.base.denormals), with which onnxruntime was 4 to 10 times slower: its exponents are bounded from below.
 
 Needs the packages onnx and onnxruntime (`pip install -e .[onnx]`).
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cian.base.runtime import mx
 from cian.exported import symbol_block
-from cian.runtime import mx
 
 log = logging.getLogger(__name__)
 OPSET = 13  # from 18 on reductions take their axes as an input, which the converter does not know

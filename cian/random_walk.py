@@ -10,8 +10,8 @@ is less work: small ones, or many steps.
 import numpy as np
 import scipy.sparse
 
+from cian.data.cams import resize_maps
 from cian.paths import paths
-from cian.seeds import resize_maps
 
 STRIDE = 4  # of the boundary map: a side of S image pixels has (S - 1) // 4 + 1
 SQUARING_GAIN = 20  # multiplications a second of a dense product, beside those of a sparse one

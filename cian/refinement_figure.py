@@ -3,8 +3,8 @@
 import numpy as np
 
 from cian.cam_labels import label_of_scores
+from cian.data.cams import resize_maps
 from cian.figures import colour_label, heat_map, legend_of, overlay, sheet
-from cian.seeds import resize_maps
 
 COLUMNS = ("image", "truth", "class activation", "boundary", "mask")
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cian.base.files import write_text
+from cian.base.parallel import map_parallel
 from cian.data.images import IGNORE, read_image, read_label
-from cian.files import write_text
-from cian.parallel import map_parallel
 from cian.saliency import METHODS, read_saliency, saliency
 from cian.seeds import SALIENCY_THRESHOLD
 

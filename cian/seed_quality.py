@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cian.base.files import replacing, write_text
+from cian.base.parallel import map_parallel
+from cian.data.cams import load_cam, resize_maps
 from cian.data.images import IGNORE, read_label
-from cian.files import replacing, write_text
 from cian.metrics import Scores, confusion_matrix
-from cian.parallel import map_parallel
-from cian.seeds import load_cam, resize_maps
 
 THRESHOLDS = tuple(step / 50 for step in range(1, 50))  # 0.02, 0.04 .. 0.98
 LINES = ("-", "--", ":", "-.")  # of the curves of classes 0-9, 10-19, ..., which have ten colours

@@ -1,8 +1,8 @@
 """Stages of an experiment: commands that fill one folder each, run once, in the order of what they need, several at a time.
 
-A stage's name is made from everything that decides its content (`cian.results.run_name`), so scripts that need the same stage
-share its folder and nothing is trained twice. A stage is finished when its folder holds stage.json, which is written last; its
-commands go on by themselves where they were interrupted.
+A stage's name is made from everything that decides its content (`cian.base.results.run_name`), so scripts that need the
+same stage share its folder and nothing is trained twice. A stage is finished when its folder holds stage.json, which is written
+last; its commands go on by themselves where they were interrupted.
 """
 
 import concurrent.futures
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
 
-from cian.files import locked, write_json
+from cian.base.files import locked, write_json
 
 DONE = "stage.json"
 LOG = "stage.log"

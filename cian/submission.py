@@ -9,9 +9,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from cian.base.files import replacing
 from cian.data.images import read_label, write_label
 from cian.data.voc import VOC_CLASSES
-from cian.files import replacing
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 SUFFIXES = (".tgz", ".tar.gz")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cian.base.runtime import mx
 from cian.classifiers import comnet, is_comnet, settings_of_run
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.export import ClassifierOutput, inference_block, trace
@@ -11,7 +12,6 @@ from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet
 from cian.models.pretrained import load_pretrained
-from cian.runtime import mx
 
 METHODS = ("cian", "largefov", "cam", "comnet")
 #: name of a committed symbol -> method, backbone, images in a group (0: the network of single images)

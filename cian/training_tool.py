@@ -4,12 +4,12 @@ import time
 
 from tqdm import tqdm
 
-from cian.cli import add_preset, chosen_devices
+from cian.base.cli import add_preset, chosen_devices
+from cian.base.runs import Run, circumstances, settings_record
+from cian.base.runtime import mx, versions
 from cian.config import add_arguments
 from cian.data.loader import Loader, Plan
 from cian.engine import KVSTORES, Fit
-from cian.runs import Run, circumstances, settings_record
-from cian.runtime import mx, versions
 
 
 def add_training_options(parser, settings_class, with_tags=True):

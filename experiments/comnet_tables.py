@@ -10,10 +10,10 @@ import argparse
 from cian_plan import Plan
 from plan import LABELS, ROOT, DataStages, add_options, carry_out, complete, digest, tool
 
-from cian.cli import run_tool
+from cian.base.cli import run_tool
+from cian.base.files import read_json
+from cian.base.runs import settings_record
 from cian.config import BoundaryTraining, Matching, Refinement, Seeding
-from cian.files import read_json
-from cian.runs import settings_record
 from cian.stages import in_order
 
 TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")

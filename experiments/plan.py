@@ -14,12 +14,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cian.base.parallel import processors
+from cian.base.results import Measurement, run_name, write_result
+from cian.base.runtime import count_gpus
 from cian.config import PRESETS
 from cian.data import scenes
 from cian.data.voc import open_dataset
-from cian.parallel import processors
-from cian.results import Measurement, run_name, write_result
-from cian.runtime import count_gpus
 from cian.stages import Runner, Stage
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cian.base.runtime import mx
 from cian.export import export
-from cian.runtime import mx
 from cian.symbols import about, exported_block
 
 

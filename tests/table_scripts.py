@@ -6,7 +6,7 @@ import numpy as np
 from small_training import ROOT
 from voc_trees import write_dataset
 
-from cian.results import read_paper
+from cian.base.results import read_paper
 
 sys.path.insert(0, str(ROOT / "experiments"))
 import cian_plan

@@ -8,17 +8,17 @@ import pytest
 from coco_files import INDICES, NAMES, write_coco
 from scripts import tool
 
+from cian.base.files import read_json, write_text
 from cian.crf import dense_crf
+from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.scene_objects import KINDS
 from cian.data.scenes import draw_scene
 from cian.data.voc import VOC_CLASSES, open_dataset
-from cian.files import read_json, write_text
 from cian.metrics import Scores
 from cian.models.checkpoint import read_params
 from cian.predictor import Predictor
 from cian.seed_quality import THRESHOLDS, Curve, write_curve
-from cian.seeds import load_cam
 
 TRAINING = ["--preset", "scenes", "--backbone", "resnet10", "--epochs", "1", "--batch", "4", "--crop", "49", "--workers", "0"]
 

@@ -15,11 +15,11 @@ from small_pictures import odd_image
 from small_training import largest_difference
 from voc_trees import write_annotation, write_dataset, write_image
 
+from cian.base.files import read_json, write_text
+from cian.base.stops import Interrupted
 from cian.data.images import read_image, read_label, write_label
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
-from cian.engine import Interrupted
-from cian.files import read_json, write_text
 from cian.models.checkpoint import read_params
 from cian.training_tool import TrainingBar
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_random_walk import affinity_by_loops
 
+from cian.base.runtime import mx
 from cian.boundary_loss import EPSILON, TERMS, BoundaryLoss
 from cian.paths import destinations
-from cian.runtime import mx
 
 
 def losses_by_loops(logits, label, field, radius):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from voc_trees import write_annotation, write_dataset, write_image
 
+from cian.base.files import write_text
 from cian.data.check import check_dataset
 from cian.data.images import write_label
 from cian.data.voc import open_dataset
-from cian.files import write_text
 
 LABEL = np.array([[0, 8, 8, 255], [255, 15, 0, 8]])  # cat, person
 IDS = ["a", "b", "c", "d"]

@@ -4,6 +4,7 @@ import gluoncv
 import numpy as np
 import pytest
 
+from cian.base.runtime import mx
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_checkpoint, load_parameters, named_arrays, read_params, save_checkpoint, saved_classes
 from cian.models.cian import CIAN
@@ -12,7 +13,6 @@ from cian.models.pretrained import GLUON, from_gluon, load_pretrained
 from cian.models.resnet import ResNet
 from cian.models.squeezenet import SqueezeNet
 from cian.models.vgg import VGG16
-from cian.runtime import mx
 
 #: backbone -> (undilated network, side of the test image, layers of Gluon's `features` before its classifier's pooling)
 UNDILATED = {

@@ -10,10 +10,10 @@ from PIL import Image
 from scripts import module_of
 from test_coco import slow_mask
 
+from cian.base.files import read_json, write_text
 from cian.data.coco_voc import LINKS, build, find_sources, is_finished, make_plan
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
-from cian.files import read_json, write_text
 
 ANY = {"classes": None, "train": None, "val": None}
 NUMBERS = {"train": range(7), "val": range(8, 12)}  # of the scenes with an annotation

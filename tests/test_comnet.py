@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cian.activation import activation_maps
+from cian.base.runtime import mx
 from cian.config import Matching
 from cian.engine import learning_rate, make_trainer
 from cian.export import trace
@@ -11,7 +12,6 @@ from cian.models.cam import CAM
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.comnet import COMNet
 from cian.objectives import MatchingObjective
-from cian.runtime import mx
 
 nd = mx.nd
 

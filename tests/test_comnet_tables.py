@@ -7,8 +7,8 @@ from scripts import module_of
 from small_training import ROOT
 from table_scripts import PAPER, arguments, comnet_tables, three_images
 
+from cian.base.files import write_json, write_text
 from cian.data.voc import VOC_CLASSES
-from cian.files import write_json, write_text
 from cian.stages import in_order
 
 

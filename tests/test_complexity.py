@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from scripts import module_of
 
+from cian.base.results import read_paper, read_results
+from cian.base.runtime import mx
 from cian.complexity import Complexity, complexity, table1
 from cian.models.cian import BACKBONES, CIAN, GroupCIAN
 from cian.models.layers import conv
-from cian.results import read_paper, read_results
-from cian.runtime import mx
 
 ROOT = Path(__file__).resolve().parents[1]
 WANTED = {  # FIDELITY: counted on the published code's networks at 321x321

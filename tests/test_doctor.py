@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from scripts import module_of
 
-from cian import cuda, runtime
-from cian.runtime import mx
+from cian.base import cuda, runtime
+from cian.base.runtime import mx
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "doctor.py"
 

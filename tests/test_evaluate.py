@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scripts import module_of
 
+from cian.base.files import read_json, write_text
 from cian.data.images import write_label
 from cian.data.voc import VOC_CLASSES
-from cian.files import read_json, write_text
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from small_exports import contents, initialised, make, random_images
 
 import cian.export_check
+from cian.base.runtime import mx
 from cian.export import inference_block
 from cian.exported import export_files, load_export
 from cian.inference import Segmenter
@@ -17,7 +18,6 @@ from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet
 from cian.models.multi_scale import MultiScale
 from cian.predictor import Predictor
-from cian.runtime import mx
 from cian.symbols import build, exported_block
 
 #: loads an export with nothing but MXNet; arguments: NAME, input .npy, output .npy

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scripts import module_of
 
+from cian.base.runtime import mx
 from cian.export_comparison import compare, compare_export, comparison_table, fitted_image, random_network
-from cian.runtime import mx
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,11 +12,11 @@ from scripts import tool
 from small_exports import contents, initialised, make
 
 import cian.export_check
+from cian.base.files import put_in_place, writable_folder
+from cian.base.runtime import mx
 from cian.export import export
 from cian.export_check import FUSION, without_fusion
-from cian.files import put_in_place, writable_folder
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.runtime import mx
 from cian.symbols import build, exported_block
 
 NOBODY = 65534

@@ -11,15 +11,15 @@ from skimage.data import chelsea
 from small_exports import contents, initialised, random_images
 from small_training import ROOT
 
+from cian.base.files import write_json
+from cian.base.runs import settings_record
+from cian.base.runtime import mx
 from cian.config import Matching
 from cian.data.images import write_label
 from cian.exported import description, load_export
-from cian.files import write_json
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
 from cian.models.comnet import COMNet
-from cian.runs import settings_record
-from cian.runtime import mx
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from published import inference_parameter, parameter
 
+from cian.base.runs import Run
+from cian.base.runtime import devices, mx
 from cian.config import Segmentation
 from cian.crf import dense_crf
 from cian.data.images import read_image
@@ -17,8 +19,6 @@ from cian.engine import Fit
 from cian.inference import Segmenter
 from cian.models.cian import CIAN
 from cian.objectives import SegmentationObjective
-from cian.runs import Run
-from cian.runtime import devices, mx
 
 #: file -> settings that differ from the published default, devices, updates, zeroed bn_out gamma
 CASES = {

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from cian.base.runtime import mx
 from cian.data.groups import common_class_groups
 from cian.data.images import read_image
 from cian.data.transforms import random_crop
@@ -12,7 +13,6 @@ from cian.data.voc import open_dataset
 from cian.models.comnet import COMNet
 from cian.models.matching import InterMatching, apply_affinity, enhance, leading_eigenvector
 from cian.models.pretrained import load_pretrained
-from cian.runtime import mx
 
 nd = mx.nd
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cian.base.runtime import mx
 from cian.models.matching import IntraMatching, largest_of, nearest_points
-from cian.runtime import mx
 
 nd = mx.nd
 

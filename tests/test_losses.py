@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
+from cian.base.runtime import mx
 from cian.losses import TERMS, CIANLoss, TagLoss
-from cian.runtime import mx
 
 N, K, S = 3, 5, 4
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scripts import module_of, tool
 
+from cian.base.files import read_json
+from cian.base.runtime import mx
 from cian.config import Segmentation
+from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
-from cian.files import read_json
 from cian.models.checkpoint import read_params
 from cian.objectives import SegmentationObjective
-from cian.runtime import mx
-from cian.seeds import load_cam
 
 
 @pytest.fixture(scope="module")

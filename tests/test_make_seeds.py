@@ -14,9 +14,9 @@ from small_seeds import CAT, IDS, LABEL, PERSON, make, options, save_classifier,
 from small_training import ROOT
 from voc_trees import write_annotation, write_image
 
+from cian.base.files import read_json
+from cian.data.cams import load_cam
 from cian.data.images import read_label, write_label
-from cian.files import read_json
-from cian.seeds import load_cam
 
 
 @pytest.fixture(scope="module")

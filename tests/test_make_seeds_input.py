@@ -8,9 +8,9 @@ from small_pictures import jpeg, odd_image
 from small_seeds import CAT, IDS, LABEL, PERSON, make, save_classifier, six_images
 from voc_trees import write_annotation
 
-from cian.files import write_text
+from cian.base.files import write_text
+from cian.data.cams import load_cam
 from cian.saliency import read_saliency
-from cian.seeds import load_cam
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,21 @@ import pytest
 from scripts import tool
 from test_complexity import tool as benchmark  # noqa: F401, a fixture
 
+from cian.base.files import read_json, write_json
+from cian.base.results import read_results
+from cian.base.runs import settings_record
+from cian.base.runtime import mx
 from cian.classifiers import load_classifier
 from cian.config import Matching
 from cian.data.images import read_image
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
-from cian.files import read_json, write_json
 from cian.mask_quality import MaskScore, common_classes, describe_masks, masks_csv, score_masks
 from cian.matching_cost import measure
 from cian.matching_figure import GREEN, RED, choose_points, draw_mask, draw_points
 from cian.matching_maps import observe_group
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.objectives import MatchingObjective
-from cian.results import read_results
-from cian.runs import settings_record
-from cian.runtime import mx
 
 
 def test_scores_of_masks_by_hand():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from cian.base.runtime import mx
 from cian.models.affinity import Affinity
 from cian.models.cam import CAM
 from cian.models.cian import BACKBONES, CIAN, GroupCIAN, backbone
 from cian.models.multi_scale import MultiScale
-from cian.runtime import mx
 
 
 def random_images(*shape):

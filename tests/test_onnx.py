@@ -9,11 +9,11 @@ import pytest
 from scripts import module_of
 
 import cian.onnx_export
+from cian.base.runtime import mx
 from cian.export import export
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.layers import BatchNorm
 from cian.onnx_export import export_onnx, session
-from cian.runtime import mx
 from cian.symbols import about, build, exported_block
 
 ROOT = Path(__file__).resolve().parents[1]

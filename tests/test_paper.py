@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cian.base.results import read_paper
 from cian.data.voc import VOC_CLASSES
-from cian.results import read_paper
 
 PATH = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 COUNTS = {

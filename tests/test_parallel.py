@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cian.parallel import map_parallel, processors, stream_parallel
+from cian.base.parallel import map_parallel, processors, stream_parallel
 
 
 @pytest.mark.parametrize("workers", [1, 2, None])

@@ -13,9 +13,9 @@ from small_pictures import picture
 from small_training import ROOT
 from voc_trees import write_image
 
+from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.runtime import mx
 from cian.symbols import build
 
 PREDICT = ROOT / "tools" / "predict.py"

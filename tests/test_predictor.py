@@ -13,13 +13,13 @@ from small_pictures import picture
 from small_training import ROOT
 
 import cian
+from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
 from cian.export import export
 from cian.inference import Segmenter
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
 from cian.predictor import Predictor, enlarge_label, enlarged_arg_max
-from cian.runtime import mx
 from cian.symbols import about, build, exported_block
 
 NAMES = ["background", "cat", "dog", "cow"]

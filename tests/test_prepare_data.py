@@ -6,8 +6,8 @@ from scripts import module_of
 from test_sbd import TRAIN_AUG, sbd, voc  # noqa: F401  the small trees, as fixtures
 from voc_trees import write_dataset
 
+from cian.base.files import write_text
 from cian.data.voc import open_dataset
-from cian.files import write_text
 
 LABEL = np.array([[0, 8, 8, 255], [255, 15, 0, 8]])
 

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 from published import inference_parameter
 
+from cian.base.runtime import mx
 from cian.crf import dense_crf
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.inference import Segmenter, load_network
 from cian.models.checkpoint import read_params, save_checkpoint
 from cian.predictor import Predictor
-from cian.runtime import mx
 from cian.symbols import build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,7 +151,7 @@ def test_committed_symbols_have_the_published_names(backbone, published, tmp_pat
     folder = Path(os.environ["CIAN_PUBLISHED"])
     program = f"""
 import json, sys
-from cian.runtime import mx
+from cian.base.runtime import mx
 sys.path.insert(0, {str(folder)!r})
 from lib import models
 data = mx.sym.Variable("data")

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from cian.data.cams import resize_maps
 from cian.paths import destinations, paths, shared_paths
 from cian.random_walk import affinities, propagate, squaring_pays, transition, walk_scores, walk_squared, walk_stepwise
-from cian.seeds import resize_maps
 
 
 def affinity_by_loops(boundary, radius):

@@ -16,11 +16,11 @@ from cian.boundary import boundary_map, load_boundary_network
 from cian.cam_labels import confident_label
 from cian.config import Refinement
 from cian.data.boundary_examples import BoundaryExamples
+from cian.data.cams import load_cam, save_cam
 from cian.data.images import palette, read_image, read_label
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
-from cian.seeds import load_cam, save_cam
 
 THRESHOLDS = ["--confident-foreground", "0.3", "--confident-background", "0.05"]
 SMALL = [
@@ -88,7 +88,7 @@ def test_begun_again_it_ends_with_the_same_parameters(data, trained, tmp_path):
     for name in ("settings.json", "irn_resnet10-0000.params"):
         (tmp_path / "run" / name).write_bytes((trained / name).read_bytes())
     train(data, tmp_path / "run", "--resume")  # no state: from the start, with labels made again
-    most = 0 if os.environ["OMP_NUM_THREADS"] == "1" else 1e-6  # cian.runtime sets it
+    most = 0 if os.environ["OMP_NUM_THREADS"] == "1" else 1e-6  # cian.base.runtime sets it
     assert largest_difference(tmp_path / "run" / "irn_resnet10-0001.params", trained / "irn_resnet10-0001.params") <= most
     with pytest.raises(FileExistsError, match="holds a run already"):
         train(data, trained)

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from report_pages import ROOT, measured
 
+from cian.base.results import read_paper
 from cian.report.differences import differences
 from cian.report.numbers import NOT_IN_PAPER, Spread, collect, data_name
 from cian.report.text import SourceList, difference_text, paper_text, rounded, signed, spread_text
-from cian.results import read_paper
 
 BASE, CE, CP = ("Baseline", "mIoU"), ("+ CE", "mIoU"), ("+ CP", "mIoU")
 

@@ -10,9 +10,9 @@ import pytest
 from report_pages import Page, png, results
 from scripts import module_of
 
-from cian.files import write_text
+from cian.base.files import write_text
+from cian.base.results import write_result
 from cian.report.training_log import read_log, smooth
-from cian.results import write_result
 
 
 def write_log(path, steps):

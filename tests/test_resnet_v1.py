@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from cian.base.runtime import mx
 from cian.models.checkpoint import save_checkpoint
 from cian.models.comnet import COMNet, backbone
 from cian.models.layers import IMAGENET_MEAN, IMAGENET_STD
 from cian.models.pretrained import from_gluon, load_pretrained
 from cian.models.resnet_v1 import CLASSIFIER_STRIDES, ResNetV1
-from cian.runtime import mx
 
 
 def randomise(net, seed):

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from cian.files import read_json, write_json, write_text
-from cian.results import Measurement, read_paper, read_result, read_results, result_path, run_name, write_result
+from cian.base.files import read_json, write_json, write_text
+from cian.base.results import Measurement, read_paper, read_result, read_results, result_path, run_name, write_result
 
 GOOD = Measurement(
     "CIAN 4", "no CRF, ratio 0.05", "ResNet101 ours", 61.25, "%", "cian_resnet101_voc12-0a1b2c3d", "abc", (0,),

@@ -8,8 +8,8 @@ import joblib
 import numpy as np
 import pytest
 
-from cian import cuda, runtime
-from cian.runtime import devices, mx, versions
+from cian.base import cuda, runtime
+from cian.base.runtime import devices, mx, versions
 
 
 def test_numpy_aliases_are_there():
@@ -31,7 +31,7 @@ def test_all_processors_unless_the_user_says_otherwise(monkeypatch):
 
 
 def test_threads_are_set_by_the_import():
-    code = "import os, cian.runtime; print(os.environ['OMP_NUM_THREADS'])"
+    code = "import os, cian.base.runtime; print(os.environ['OMP_NUM_THREADS'])"
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     found = subprocess.check_output([sys.executable, "-c", code], env=environment, universal_newlines=True)
     assert found.strip() == str(joblib.cpu_count())
@@ -126,7 +126,7 @@ def test_only_failed_workers_end_at_once(monkeypatch, role, expected):
 
 def test_kernels_of_many_sizes_do_not_fill_the_memory():
     code = (
-        "from cian.runtime import mx\n"
+        "from cian.base.runtime import mx\n"
         "net = mx.gluon.nn.Conv2D(64, 3, in_channels=64)\nnet.initialize()\nnet.hybridize()\n"
         "def run(rows):\n"
         "    for height in rows:\n        for width in range(20, 60):\n"

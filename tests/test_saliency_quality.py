@@ -7,9 +7,9 @@ from scripts import tool
 from voc_trees import write_dataset
 
 from cian import saliency_quality
+from cian.base.files import read_json
 from cian.data.images import read_image
 from cian.data.voc import open_dataset
-from cian.files import read_json
 from cian.saliency import saliency
 
 TRUTH = np.array([[0, 0, 0, 0, 8, 8, 255]], np.uint8)

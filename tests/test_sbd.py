@@ -4,10 +4,10 @@ import pytest
 import scipy.io
 from voc_trees import write_image
 
+from cian.base.files import write_text
 from cian.data.images import read_label, write_label
 from cian.data.sbd import build, check_ids, derive_train_aug, find_sbd, find_voc, make_plan, read_sbd_mask
 from cian.data.voc import open_dataset, read_id_file
-from cian.files import write_text
 
 # two images of VOC's train and val; SBD has one of each in its own lists, and three more
 LISTS = {"train": ["2007_000001", "2007_000002"], "val": ["2007_000003", "2007_000004"]}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cian.base.files import locked, read_json
 from cian.data.images import palette, read_image, read_label
 from cian.data.scene_objects import KINDS, draw_object
 from cian.data.scenes import CLASSES, draw_scene, generate
-from cian.files import locked, read_json
 
 TRAIN, VAL = 36, 12
 

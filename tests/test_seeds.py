@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cian import seeds
+from cian.data import cams
 from cian.data.images import write_label
 
 CAT, DOG = 8, 12
@@ -67,8 +68,8 @@ def test_bad_arguments_are_named(change, message):
 
 def test_cam_file_round_trip(tmp_path):
     path = tmp_path / "folder" / "2007_000001.npz"
-    seeds.save_cam(path, [CAT, DOG], CAM.astype(np.float32))
-    class_ids, maps = seeds.load_cam(path)
+    cams.save_cam(path, [CAT, DOG], CAM.astype(np.float32))
+    class_ids, maps = cams.load_cam(path)
     assert class_ids.dtype == np.int64 and maps.dtype == np.float16
     np.testing.assert_array_equal(class_ids, [CAT, DOG])
     np.testing.assert_array_equal(maps, CAM.astype(np.float16))
@@ -78,54 +79,54 @@ def test_cam_file_round_trip(tmp_path):
 
 
 def test_cam_of_an_image_without_tags(tmp_path):
-    seeds.save_cam(tmp_path / "a.npz", [], np.zeros((0, 3, 4)))
-    class_ids, maps = seeds.load_cam(tmp_path / "a.npz")
+    cams.save_cam(tmp_path / "a.npz", [], np.zeros((0, 3, 4)))
+    class_ids, maps = cams.load_cam(tmp_path / "a.npz")
     assert class_ids.shape == (0,) and maps.shape == (0, 3, 4)
 
 
 def test_bad_cam_is_not_written(tmp_path):
     with pytest.raises(ValueError, match=r"a.npz: expected values in \[0, 1\], found -0.5"):
-        seeds.save_cam(tmp_path / "a.npz", [CAT, DOG], CAM - 0.5)
+        cams.save_cam(tmp_path / "a.npz", [CAT, DOG], CAM - 0.5)
     assert not list(tmp_path.iterdir())
 
 
 def test_bad_cam_files_are_named(tmp_path):
     path = tmp_path / "a.npz"
     with pytest.raises(FileNotFoundError, match="a.npz: no such CAM file"):
-        seeds.load_cam(path)
-    seeds.save_cam(path, [CAT, DOG], CAM)
+        cams.load_cam(path)
+    cams.save_cam(path, [CAT, DOG], CAM)
     whole = path.read_bytes()
     for content in (b"", b"text", whole[:60], whole[: len(whole) // 2], whole[:150] + b"x" * 40 + whole[190:]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="a.npz: cannot be read as a CAM file"):
-            seeds.load_cam(path)
+            cams.load_cam(path)
     np.savez(str(path), keys=np.array([1]), maps=np.zeros((1, 2, 2), np.float16))
     with pytest.raises(ValueError, match="a.npz: expected the arrays classes and maps, found keys, maps"):
-        seeds.load_cam(path)
+        cams.load_cam(path)
     np.savez(str(path), classes=np.array([{}], dtype=object), maps=np.zeros((1, 2, 2), np.float16))
     with pytest.raises(ValueError, match="a.npz: cannot be read as a CAM file"):
-        seeds.load_cam(path)
+        cams.load_cam(path)
     np.savez(str(path), classes=np.array([1]), maps=np.zeros((1, 2, 2)))
     with pytest.raises(ValueError, match="a.npz: expected classes int64 and maps float16, found int64 and float64"):
-        seeds.load_cam(path)
+        cams.load_cam(path)
     np.savez(str(path), classes=np.array([1]), maps=np.full((1, 2, 2), np.nan, np.float16))
     with pytest.raises(ValueError, match=r"a.npz: expected values in \[0, 1\], found nan"):
-        seeds.load_cam(path)
+        cams.load_cam(path)
     np.save(str(path.with_suffix(".npy")), np.zeros(3))
     with pytest.raises(ValueError, match="a.npy: cannot be read as a CAM file"):
-        seeds.load_cam(path.with_suffix(".npy"))
+        cams.load_cam(path.with_suffix(".npy"))
 
 
 def test_resize_maps():
     maps = np.array([[[0.0, 1.0]], [[0.5, 0.5]]], np.float16)  # (2, 1, 2)
-    resized = seeds.resize_maps(maps, (2, 4))
+    resized = cams.resize_maps(maps, (2, 4))
     assert resized.dtype == np.float32
     np.testing.assert_allclose(resized[0], [[0, 0.25, 0.75, 1]] * 2)
     np.testing.assert_allclose(resized[1], np.full((2, 4), 0.5))
-    assert seeds.resize_maps(np.ones((1, 7, 9)), (101, 173)).max() == 1  # not 1.0000001
-    assert seeds.resize_maps(np.zeros((0, 3, 3)), (5, 6)).shape == (0, 5, 6)
+    assert cams.resize_maps(np.ones((1, 7, 9)), (101, 173)).max() == 1  # not 1.0000001
+    assert cams.resize_maps(np.zeros((0, 3, 3)), (5, 6)).shape == (0, 5, 6)
     with pytest.raises(ValueError, match="maps and size"):
-        seeds.resize_maps(np.zeros((3, 3)), (5, 6))
+        cams.resize_maps(np.zeros((3, 3)), (5, 6))
 
 
 def test_substitution_is_nested_and_repeatable():
@@ -148,8 +149,8 @@ def test_substitution_is_nested_and_repeatable():
 def test_read_seed_checks_size_and_values(tmp_path):
     path = tmp_path / "a.png"
     write_label(path, np.array([[0, 20, 255]]))
-    np.testing.assert_array_equal(seeds.read_seed(path, (1, 3), 21), [[0, 20, 255]])
+    np.testing.assert_array_equal(cams.read_seed(path, (1, 3), 21), [[0, 20, 255]])
     with pytest.raises(ValueError, match=r"a.png: expected class indices 0..19 and 255, found \[20\]"):
-        seeds.read_seed(path, (1, 3), 20)
+        cams.read_seed(path, (1, 3), 20)
     with pytest.raises(ValueError, match=r"a.png: expected the size of its image, \(3, 1\)"):
-        seeds.read_seed(path, (3, 1), 21)
+        cams.read_seed(path, (3, 1), 21)

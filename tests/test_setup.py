@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from scripts import module_of
 
-from cian.cuda import CUDA_LIBRARIES
+from cian.base.cuda import CUDA_LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 LINUX = "Linux x86_64"

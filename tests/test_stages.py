@@ -9,7 +9,7 @@ import time
 import pytest
 from small_training import ROOT
 
-from cian.files import read_json
+from cian.base.files import read_json
 from cian.stages import Runner, Stage, StageFailed, claimed, in_order
 
 

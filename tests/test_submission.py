@@ -11,12 +11,12 @@ from PIL import Image
 from scripts import module_of
 from voc_trees import write_dataset
 
+from cian.base.files import write_text
+from cian.base.runtime import mx
 from cian.data.images import palette, write_label
 from cian.data.voc import VOC_CLASSES
-from cian.files import write_text
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
-from cian.runtime import mx
 from cian.submission import FOLDER, check_submission, pack_submission
 
 LABELS = {

@@ -7,11 +7,11 @@ import pytest
 from small_exports import initialised, random_images
 from small_training import ROOT
 
+from cian.base.runtime import mx
 from cian.export import Output, trace
 from cian.exported import CLASSIFIERS
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
-from cian.runtime import mx
 from cian.symbols import CATALOGUE, build, committed_symbol, network_of_checkpoint, network_of_published
 
 

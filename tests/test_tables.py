@@ -10,7 +10,7 @@ from scripts import module_of
 from small_training import ROOT
 from table_scripts import PAPER, arguments, cian_plan, plan_module, tables, three_images
 
-from cian.files import write_json
+from cian.base.files import write_json
 from cian.stages import Stage, in_order
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from voc_trees import write_annotation
 
+from cian.base.files import write_text
 from cian.data.pickled import read_dictionary
 from cian.data.tags import open_table, read_csv, read_npy, read_xml
 from cian.data.voc import VOC_CLASSES, VOCDataset, open_dataset
-from cian.files import write_text
 
 CAT, DOG, PERSON = (VOC_CLASSES.index(name) for name in ("cat", "dog", "person"))
 PREFIX = np.lib.format.magic(1, 0)

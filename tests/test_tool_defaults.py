@@ -8,13 +8,13 @@ import pytest
 from scripts import module_of
 from voc_trees import write_dataset, write_image
 
-from cian.cli import add_backbone, add_preset, chosen_backbone
+from cian.base.cli import add_backbone, add_preset, chosen_backbone
+from cian.base.runtime import mx
 from cian.config import Classifier, Segmentation
+from cian.data.cams import load_cam
 from cian.data.images import read_label
 from cian.exported import load_export
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.runtime import mx
-from cian.seeds import load_cam
 from cian.symbols import build
 
 ROOT = Path(__file__).resolve().parents[1]

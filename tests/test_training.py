@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from small_training import CHECKPOINT, ROOT, command, largest_difference, run
 
+from cian.base.runs import Run, folder_digest
+from cian.base.runtime import mx
+from cian.base.stops import Diverged
 from cian.config import Segmentation
 from cian.data.scenes import generate
-from cian.engine import Diverged, Fit, learning_rate
+from cian.engine import Fit, learning_rate
 from cian.models.checkpoint import read_params
 from cian.objectives import SegmentationObjective
-from cian.runs import Run, folder_digest
-from cian.runtime import mx
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from voc_trees import write_dataset
 
+from cian.base.files import write_text
 from cian.data.voc import VOC_CLASSES, VOCDataset, open_dataset
-from cian.files import write_text
 
 LABEL = np.array([[0, 8, 8], [255, 15, 0]])  # cat, person
 

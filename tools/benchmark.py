@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cian.base.files import write_json
+from cian.base.results import read_paper
+from cian.base.runs import git_commit
 from cian.crf_comparison import compare_crf
 from cian.data.voc import open_dataset
-from cian.files import write_json
-from cian.results import read_paper
-from cian.runs import git_commit
 from cian.saliency import METHODS as SALIENCY
 from cian.saliency import find_maps
 from cian.saliency_quality import at_own_thresholds, measure, quality_table, scores, write_scores

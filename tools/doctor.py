@@ -14,7 +14,7 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 
-from cian import cuda
+from cian.base import cuda
 
 PYTHONS = ((3, 8), (3, 12))
 SETUP = "bash experiments/setup.sh"
@@ -46,12 +46,12 @@ def check_python():
 
 
 def load_runtime():
-    """cian.runtime, or None and the Finding that says why it cannot be imported."""
+    """cian.base.runtime, or None and the Finding that says why it cannot be imported."""
     os.environ.pop("DMLC_ROLE", None)  # with the role of a server, importing MXNet would serve
     try:
-        return importlib.import_module("cian.runtime"), None
+        return importlib.import_module("cian.base.runtime"), None
     except Exception as error:  # whatever a broken installation raises: ImportError, OSError, AttributeError, ...
-        mend = "" if ": pip install" in str(error) or SETUP in str(error) else SETUP  # cian.cuda's bring their own
+        mend = "" if ": pip install" in str(error) or SETUP in str(error) else SETUP  # cian.base.cuda's bring their own
         return None, Finding("missing", "MXNet", f"cannot be imported: {error}", mend)
 
 

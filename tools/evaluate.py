@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from cian.base.files import write_json
 from cian.data.voc import VOC_CLASSES, read_classes
-from cian.files import write_json
 from cian.metrics import evaluate_folder
 from cian.seed_quality import THRESHOLDS, measure_cams, write_curve
 

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from skimage.data import chelsea
 
+from cian.base.cli import add_preset, chosen_backbone, run_tool
+from cian.base.files import write_text
 from cian.classifiers import SETTINGS, is_comnet, settings_of_run
-from cian.cli import add_preset, chosen_backbone, run_tool
 from cian.config import Classifier, Segmentation
 from cian.data.images import read_image
 from cian.export import KINDS, export
 from cian.exported import CLASSIFIERS
-from cian.files import write_text
 from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
 from cian.onnx_export import export_onnx, packages

@@ -21,7 +21,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 import joblib
 
-SERVE = [sys.executable, "-c", "import cian.runtime"]  # importing MXNet serves when DMLC_ROLE says so
+SERVE = [sys.executable, "-c", "import cian.base.runtime"]  # importing MXNet serves when DMLC_ROLE says so
 FORWARDED = ("DMLC_", "PS_", "MXNET_", "OMP_", "CUDA_", "NCCL_", "CIAN_", "PYTHONPATH", "PYTHONUNBUFFERED")
 COLOURS = {"scheduler": 35, "server": 36, "worker": 32}
 # Runs on the other machine: the child ends with the shell's standard input, that is, with the connection.

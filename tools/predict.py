@@ -13,18 +13,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cian.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
+from cian.base.files import read_json, write_json
+from cian.base.runs import settings_record
 from cian.config import Inference, Segmentation, add_arguments, from_arguments
 from cian.crf import dense_crf
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.exported import export_files
 from cian.figures import write_png
-from cian.files import read_json, write_json
 from cian.inference import FITS, Segmenter, load_network, predict_all
 from cian.models.multi_scale import MultiScale
 from cian.predictor import Predictor, enlarge_label
-from cian.runs import settings_record
 from cian.submission import check_submission, pack_submission
 from cian.symbols import class_names
 

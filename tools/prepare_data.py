@@ -87,7 +87,7 @@ def fetch(archive, folder):
     """Download and unpack an archive, each only where that is still to do; returns the folder."""
     if (folder / archive.top).is_dir():
         return folder / archive.top
-    import cian.runtime  # noqa: F401, I001  before gluoncv, which imports MXNet; check and scenes have no use for either
+    import cian.base.runtime  # noqa: F401, I001  before gluoncv, which imports MXNet; check and scenes have no use for either
     from gluoncv.utils import download
     path = archives.download_archive(archive, folder, download)
     with tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=f"unpack {path.name}") as bar:

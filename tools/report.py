@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cian.cli import run_tool
+from cian.base.cli import run_tool
+from cian.base.files import read_json, write_text
+from cian.base.results import read_paper, read_results
+from cian.data.cams import load_cam, resize_maps
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures import colour_label, heat_map, legend_of, overlay, sheet, write_png
-from cian.files import read_json, write_text
 from cian.report.content import TITLE, build_report
 from cian.report.files import read_pictures, write_report
-from cian.results import read_paper, read_results
 from cian.saliency import find_maps, read_saliency
 from cian.seed_quality import score_seeds, worst
-from cian.seeds import load_cam, resize_maps
 
 log = logging.getLogger(__name__)
 

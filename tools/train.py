@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from cian.cli import run_tool
+from cian.base.cli import run_tool
+from cian.base.runs import folder_digest
+from cian.base.runtime import mx
 from cian.config import Segmentation, from_arguments
 from cian.data.loader import Examples
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import load_checkpoint
 from cian.models.pretrained import load_pretrained
 from cian.objectives import SegmentationObjective, multi_hot
-from cian.runs import folder_digest
-from cian.runtime import mx
 from cian.training_tool import Training, add_training_options
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from cian.activation import activation_maps
+from cian.base.cli import run_tool
+from cian.base.files import read_json, write_json
 from cian.classifiers import SETTINGS
-from cian.cli import run_tool
 from cian.config import from_arguments
 from cian.data.images import read_image
 from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
-from cian.files import read_json, write_json
 from cian.metrics import mean_average_precision
 from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained

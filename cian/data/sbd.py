@@ -12,10 +12,10 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from cian.base.files import write_text
+from cian.base.parallel import map_parallel
 from cian.data.images import IGNORE, read_label, write_label
 from cian.data.voc import VOC_CLASSES, read_id_file
-from cian.files import write_text
-from cian.parallel import map_parallel
 
 TRAIN_AUG_COUNT = 10582
 LISTS = "ImageSets/Segmentation"

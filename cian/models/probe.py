@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from cian.affinity_maps import PairMaps
+from cian.base.runtime import mx
 from cian.models.affinity import MERGES
 from cian.models.cian import STRIDE
-from cian.runtime import mx
 
 
 class AffinityProbe(mx.gluon.HybridBlock):

@@ -9,8 +9,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from cian.base.results import Measurement
 from cian.data.scenes import CLASSES as SCENE_CLASSES
-from cian.results import Measurement
 
 VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
 PAPER_DATA = {"COMNet VII": ("coco", "coco14", "coco2014")}  # tables on another one

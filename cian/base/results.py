@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-from cian.files import read_json, write_json
+from cian.base.files import read_json, write_json
 
 PAPER_COLUMNS = ("table", "row", "column", "value", "unit")
 

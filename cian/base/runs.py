@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.files import read_json, replacing, write_json, write_text
+from cian.base.files import read_json, replacing, write_json, write_text
 
 
 def settings_record(settings):

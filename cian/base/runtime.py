@@ -1,6 +1,6 @@
 """The one place that prepares and imports MXNet: numpy aliases, CUDA libraries, OpenMP threads; and names devices.
 
-Everything that needs MXNet says `from cian.runtime import mx`. Importing this module is the preparation: the numpy
+Everything that needs MXNet says `from cian.base.runtime import mx`. Importing this module is the preparation: the numpy
 aliases, the libraries and the threads must be in place before MXNet is loaded, and never change afterwards.
 With DMLC_ROLE=server or scheduler (tools/launch.py) the import of MXNet serves until the workers are done, then exits.
 """
@@ -12,8 +12,8 @@ import sys
 import joblib
 import numpy as np
 
-from cian.cuda import installed_version, load_cuda_libraries
-from cian.denormals import flush_denormals
+from cian.base.cuda import installed_version, load_cuda_libraries
+from cian.base.denormals import flush_denormals
 
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
 

@@ -6,10 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+from cian.base.files import read_json, write_json
+from cian.base.runtime import count_gpus, devices, end_worker
+from cian.base.stops import Diverged, Interrupted
 from cian.config import PRESETS
-from cian.engine import Diverged, Interrupted
-from cian.files import read_json, write_json
-from cian.runtime import count_gpus, devices, end_worker
 
 EXPECTED = (
     ValueError,
