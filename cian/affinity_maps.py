@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cian.data.images import IGNORE
-from cian.metrics import confusion_matrix
+from cian.evaluation.metrics import confusion_matrix
 
 PREDICTIONS = ("raw", "self", "cross")  # of x alone, of x + self residual, of x + cross residual
 QUERY_STEP, KEY_STEP = 8, 16  # image pixels between neighbouring queries (features), and keys (pooled features)

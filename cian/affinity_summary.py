@@ -6,7 +6,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from cian.affinity_maps import PREDICTIONS, Focus, mean_of, without_nan
-from cian.metrics import Scores
+from cian.evaluation.metrics import Scores, percent
 
 MEANS = ("share", "mass", "others", "hits", "spread", "own_share", "own_mass")  # fields of Focus
 
@@ -132,11 +132,6 @@ def as_table(summaries):
         row = [cell.rjust(13 if ":" in head else 8) for head, cell in zip(heads[1:], cells)]
         lines.append(one.name.ljust(16) + "".join(row))
     return "\n".join(lines)
-
-
-def percent(value):
-    """Fraction -> `12.3`, `-` for NaN."""
-    return _cell(100 * value, "{:.1f}", "-")
 
 
 def _cell(value, style, missing):

@@ -14,8 +14,8 @@ import numpy as np
 
 from cian.base.parallel import map_parallel
 from cian.data.images import read_image, read_label
+from cian.evaluation.metrics import Scores, confusion_matrix
 from cian.figures import colour_label, legend_of, sheet
-from cian.metrics import Scores, confusion_matrix
 
 COLUMNS = ("image", "truth", "baseline", "ours")
 

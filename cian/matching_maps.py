@@ -8,7 +8,7 @@ import numpy as np
 from cian.activation import activation_maps
 from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
-from cian.mask_quality import MaskScore, score_masks
+from cian.evaluation.masks import MaskScore, score_masks
 
 
 class Matched(NamedTuple):

@@ -15,10 +15,10 @@ from cian.data.images import read_image, read_label, write_label
 from cian.data.scene_objects import KINDS
 from cian.data.scenes import draw_scene
 from cian.data.voc import VOC_CLASSES, open_dataset
-from cian.metrics import Scores
+from cian.evaluation.metrics import Scores
+from cian.evaluation.seeds import THRESHOLDS, Curve, write_curve
 from cian.models.checkpoint import read_params
 from cian.predictor import Predictor
-from cian.seed_quality import THRESHOLDS, Curve, write_curve
 
 TRAINING = ["--preset", "scenes", "--backbone", "resnet10", "--epochs", "1", "--batch", "4", "--crop", "49", "--workers", "0"]
 

@@ -8,7 +8,7 @@ from scripts import module_of
 
 from cian.base.results import read_paper, read_results
 from cian.base.runtime import mx
-from cian.complexity import Complexity, complexity, table1
+from cian.evaluation.complexity import Complexity, complexity, table1
 from cian.models.cian import BACKBONES, CIAN, GroupCIAN
 from cian.models.layers import conv
 

@@ -9,9 +9,9 @@ from scripts import tool
 from test_crf import make_case
 
 from cian.base.files import read_json, write_text
-from cian.crf_comparison import compare_crf, made_up_logits
 from cian.data.images import write_label
 from cian.data.voc import open_dataset
+from cian.evaluation.crf import compare_crf, made_up_logits
 
 
 def test_pruned_on_real_images(shared):

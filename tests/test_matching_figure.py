@@ -16,8 +16,8 @@ from cian.config import Matching
 from cian.data.images import read_image
 from cian.data.scenes import generate
 from cian.data.voc import open_dataset
-from cian.mask_quality import MaskScore, common_classes, describe_masks, masks_csv, score_masks
-from cian.matching_cost import measure
+from cian.evaluation.masks import MaskScore, common_classes, describe_masks, masks_csv, score_masks
+from cian.evaluation.matching_cost import measure
 from cian.matching_figure import GREEN, RED, choose_points, draw_mask, draw_points
 from cian.matching_maps import observe_group
 from cian.models.checkpoint import named_arrays, save_checkpoint
@@ -122,7 +122,7 @@ def test_the_benchmark_stands_beside_the_paper(benchmark, tmp_path, capsys):  # 
 
 
 def test_the_papers_features_are_compared_with_the_papers_times(monkeypatch):
-    from cian import matching_cost
+    from cian.evaluation import matching_cost
 
     monkeypatch.setattr(matching_cost, "measure_apart", lambda *sizes: {"seconds": 1.5, "memory": 7.0, "processor_seconds": 1.0,
                                                                       "threads": 1})  # fmt: skip

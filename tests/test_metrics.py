@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from cian.data.images import write_label
-from cian.metrics import Scores, average_precision, confusion_matrix, evaluate_folder, mean_average_precision
+from cian.evaluation.metrics import Scores, average_precision, confusion_matrix, evaluate_folder, mean_average_precision
 
 NAMES = ("background", "cat", "dog")
 TRUTH = np.array([[0, 0, 0, 1, 1], [0, 255, 2, 1, 1]], np.uint8)

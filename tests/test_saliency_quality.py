@@ -6,10 +6,10 @@ from PIL import Image
 from scripts import tool
 from voc_trees import write_dataset
 
-from cian import saliency_quality
 from cian.base.files import read_json
 from cian.data.images import read_image
 from cian.data.voc import open_dataset
+from cian.evaluation import saliency as saliency_quality
 from cian.saliency import saliency
 
 TRUTH = np.array([[0, 0, 0, 0, 8, 8, 255]], np.uint8)

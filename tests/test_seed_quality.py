@@ -8,12 +8,12 @@ from PIL import Image
 from scripts import module_of, tool
 from voc_trees import write_dataset
 
-from cian import seed_quality
 from cian.base.files import read_json
 from cian.data.cams import resize_maps, save_cam
 from cian.data.images import read_image, write_label
 from cian.data.voc import VOC_CLASSES
-from cian.metrics import confusion_matrix
+from cian.evaluation import seeds as seed_quality
+from cian.evaluation.metrics import confusion_matrix
 
 CAT, DOG = 8, 12
 TRUTH = np.array([[0, 0, CAT, CAT, DOG, 255]], np.uint8)

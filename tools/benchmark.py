@@ -10,11 +10,11 @@ from tqdm import tqdm
 from cian.base.files import write_json
 from cian.base.results import read_paper
 from cian.base.runs import git_commit
-from cian.crf_comparison import compare_crf
 from cian.data.voc import open_dataset
+from cian.evaluation.crf import compare_crf
+from cian.evaluation.saliency import at_own_thresholds, measure, quality_table, scores, write_scores
 from cian.saliency import METHODS as SALIENCY
 from cian.saliency import find_maps
-from cian.saliency_quality import at_own_thresholds, measure, quality_table, scores, write_scores
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 
@@ -122,7 +122,7 @@ def run_crf(args):
 def run_complexity(args):
     """Count the networks of CIAN's Table 1 from their traced graphs, for images of one size."""
     # here, because it prepares MXNet, which is not to disturb the other measurements
-    from cian.complexity_table import count_networks, write_counts
+    from cian.evaluation.complexity_table import count_networks, write_counts
 
     counted = count_networks(args.backbones.split(","), args.size, read_paper(args.paper))
     if args.results:
@@ -131,8 +131,8 @@ def run_complexity(args):
 
 
 def complexity_table(counted):
-    """Markdown, see cian.complexity_table.count_table."""
-    from cian.complexity_table import count_table
+    """Markdown, see cian.evaluation.complexity_table.count_table."""
+    from cian.evaluation.complexity_table import count_table
 
     return count_table(counted)
 
@@ -151,7 +151,7 @@ def run_saliency(args):
 
 def run_matching(args):
     """Time the inter-matching of one group on this machine's CPU, each in a process of its own, and measure its memory."""
-    from cian.matching_cost import matching_costs, write_costs  # here, because it prepares MXNet
+    from cian.evaluation.matching_cost import matching_costs, write_costs  # here, because it prepares MXNet
 
     with tqdm(total=len(args.channels) * len(args.groups), unit="size", desc="matching") as bar:
         costs = matching_costs(args.channels, args.groups, args.side, read_paper(args.paper), args.repeats, bar.update)
@@ -161,8 +161,8 @@ def run_matching(args):
 
 
 def matching_table(costs):
-    """Markdown, see cian.matching_cost.cost_table."""
-    from cian.matching_cost import cost_table
+    """Markdown, see cian.evaluation.matching_cost.cost_table."""
+    from cian.evaluation.matching_cost import cost_table
 
     return cost_table(costs)
 

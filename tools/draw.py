@@ -25,7 +25,6 @@ from tqdm import tqdm
 from cian import affinity_summary, improvement
 from cian.affinity_figure import ACTIVATIONS, draw_pair
 from cian.affinity_pairs import observe_pair
-from cian.affinity_summary import percent
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
 from cian.base.files import read_json, write_json, write_text
 from cian.base.runs import git_commit
@@ -34,10 +33,11 @@ from cian.config import Segmentation
 from cian.config.arguments import yes_or_no
 from cian.data.groups import GROUPINGS, random_pairs
 from cian.data.voc import open_dataset
+from cian.evaluation.masks import common_classes, describe_masks, masks_csv, title_of
+from cian.evaluation.metrics import percent
 from cian.figures import write_png
 from cian.improvement import compare_folders
 from cian.inference import load_network
-from cian.mask_quality import common_classes, describe_masks, masks_csv, title_of
 from cian.matching_figure import draw_groups
 from cian.matching_maps import measure_group
 from cian.models.affinity import MERGES, SIMILARITIES

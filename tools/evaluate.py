@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from cian.base.files import write_json
 from cian.data.voc import VOC_CLASSES, read_classes
-from cian.metrics import evaluate_folder
-from cian.seed_quality import THRESHOLDS, measure_cams, write_curve
+from cian.evaluation.metrics import evaluate_folder
+from cian.evaluation.seeds import THRESHOLDS, measure_cams, write_curve
 
 
 def parse_args(argv=None):

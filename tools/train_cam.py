@@ -18,7 +18,7 @@ from cian.data.images import read_image
 from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
-from cian.metrics import mean_average_precision
+from cian.evaluation.metrics import mean_average_precision
 from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained
 from cian.objectives import ClassifierObjective, MatchingObjective, multi_hot

@@ -1,7 +1,7 @@
-"""CIAN's Table 1: parameters and multiply-adds of the three networks as cian.complexity counts them, beside the paper's."""
+"""CIAN's Table 1: parameters and multiply-adds of the three networks, as complexity.py counts them, beside the paper's."""
 
 from cian.base.results import Measurement, run_name, write_result
-from cian.complexity import TABLE1_SIZE, table1
+from cian.evaluation.complexity import TABLE1_SIZE, table1
 
 TABLE = "CIAN 1"
 COUNTS = {"# Params": ("weights", "M", 1e6), "# FLOPs": ("multiply_adds", "G", 1e9)}  # column -> field, unit, divisor
@@ -13,7 +13,7 @@ def count_networks(backbones, size, paper):
 
     Returns one dict a network and backbone: row, backbone, size, and per column the measured value, and the paper's (None
     unless it is for this backbone and size), in millions and thousand millions.
-    paper: see cian.base.results.read_paper. ValueError as in cian.complexity.table1.
+    paper: see cian.base.results.read_paper. ValueError as in cian.evaluation.complexity.table1.
     """
     found = []
     for name in backbones:

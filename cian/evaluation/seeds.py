@@ -17,7 +17,7 @@ from cian.base.files import replacing, write_text
 from cian.base.parallel import map_parallel
 from cian.data.cams import load_cam, resize_maps
 from cian.data.images import IGNORE, read_label
-from cian.metrics import Scores, confusion_matrix
+from cian.evaluation.metrics import Scores, confusion_matrix
 
 THRESHOLDS = tuple(step / 50 for step in range(1, 50))  # 0.02, 0.04 .. 0.98
 LINES = ("-", "--", ":", "-.")  # of the curves of classes 0-9, 10-19, ..., which have ten colours

@@ -3,6 +3,7 @@
 IoU of a class = right / (truth + predicted - right), in pixels over all images together, as in the VOC devkit.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
@@ -206,3 +207,8 @@ def mean_average_precision(scores, tags):
         raise ValueError(f"scores and tags: expected one shape (N, C), found {scores.shape} and {tags.shape}")
     values = np.array([average_precision(scores[:, c], tags[:, c]) for c in range(scores.shape[1])])
     return (float(np.nanmean(values)) if (~np.isnan(values)).any() else float("nan")), values
+
+
+def percent(value):
+    """A fraction as text: `12.3`, `-` for NaN."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"

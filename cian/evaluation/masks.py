@@ -5,8 +5,8 @@ from typing import NamedTuple, Tuple
 import cv2
 import numpy as np
 
-from cian.affinity_summary import percent
 from cian.data.images import IGNORE
+from cian.evaluation.metrics import percent
 
 
 class MaskScore(NamedTuple):
