@@ -17,8 +17,8 @@ from cian.data.scenes import draw_scene
 from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.evaluation.metrics import Scores
 from cian.evaluation.seeds import THRESHOLDS, Curve, write_curve
+from cian.export.predictor import Predictor
 from cian.models.checkpoint import read_params
-from cian.predictor import Predictor
 
 TRAINING = ["--preset", "scenes", "--backbone", "resnet10", "--epochs", "1", "--batch", "4", "--crop", "49", "--workers", "0"]
 

@@ -7,7 +7,7 @@ from cian.activation import activation_maps
 from cian.base.runtime import mx
 from cian.config import Matching
 from cian.engine import learning_rate, make_trainer
-from cian.export import trace
+from cian.export.export import trace
 from cian.models.cam import CAM
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.comnet import COMNet

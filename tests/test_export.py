@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from small_exports import contents, initialised, make, random_images
 
-import cian.export_check
+import cian.export.check
 from cian.base.runtime import mx
-from cian.export import inference_block
-from cian.exported import export_files, load_export
+from cian.export.export import inference_block
+from cian.export.exported import export_files, load_export
+from cian.export.predictor import Predictor
+from cian.export.symbols import build, exported_block
 from cian.inference import Segmenter
 from cian.models.checkpoint import named_arrays
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet
 from cian.models.multi_scale import MultiScale
-from cian.predictor import Predictor
-from cian.symbols import build, exported_block
 
 #: loads an export with nothing but MXNet; arguments: NAME, input .npy, output .npy
 ALONE = """
@@ -135,12 +135,12 @@ def test_comnet_is_exported_with_each_images_mirror_as_its_group(matching, tmp_p
 def test_an_export_that_differs_is_not_written(net, tmp_path, monkeypatch):
     make(net, tmp_path / "x")
     before = contents(tmp_path)
-    honest = cian.export_check.run_module
-    monkeypatch.setattr(cian.export_check, "run_module", lambda *args: [y + 1e-3 * np.abs(y).max() for y in honest(*args)])
+    honest = cian.export.check.run_module
+    monkeypatch.setattr(cian.export.check, "run_module", lambda *args: [y + 1e-3 * np.abs(y).max() for y in honest(*args)])
     for name in ("x", "y", "sub/z"):
         with pytest.raises(RuntimeError, match="loaded by Module it differs from the network by 0.000"):
             make(net, tmp_path / name, kind="probabilities", overwrite=True)
-    monkeypatch.setattr(cian.export_check, "run_module", lambda *args: [y * np.nan for y in honest(*args)])
+    monkeypatch.setattr(cian.export.check, "run_module", lambda *args: [y * np.nan for y in honest(*args)])
     with pytest.raises(RuntimeError, match="not finite"):
         make(net, tmp_path / "y")
     assert contents(tmp_path) == before and sorted(path.name for path in tmp_path.iterdir()) == [

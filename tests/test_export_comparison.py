@@ -8,7 +8,7 @@ import pytest
 from scripts import module_of
 
 from cian.base.runtime import mx
-from cian.export_comparison import compare, compare_export, comparison_table, fitted_image, random_network
+from cian.export.comparison import compare, compare_export, comparison_table, fitted_image, random_network
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,13 +11,13 @@ import pytest
 from scripts import tool
 from small_exports import contents, initialised, make
 
-import cian.export_check
+import cian.export.check
 from cian.base.files import put_in_place, writable_folder
 from cian.base.runtime import mx
-from cian.export import export
-from cian.export_check import FUSION, without_fusion
+from cian.export.check import FUSION, without_fusion
+from cian.export.export import export
+from cian.export.symbols import build, exported_block
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.symbols import build, exported_block
 
 NOBODY = 65534
 
@@ -191,13 +191,13 @@ def test_every_way_of_loading_is_verified(way, factor, good, old, tmp_path, monk
     block, outputs = exported_block(net, "cian")
     before, images = contents(tmp_path), [np.random.RandomState(0).uniform(0, 255, (1, 3, 33, 33)).astype(np.float32)]
     assert np.abs(block(mx.nd.array(images[0])).asnumpy()).max() > 1  # the tolerance is relative to that
-    single, module = cian.export_check.symbol_block, cian.export_check.run_module
+    single, module = cian.export.check.symbol_block, cian.export.check.run_module
     if way == "SymbolBlock":
-        monkeypatch.setattr(cian.export_check, "symbol_block", lambda *files: lambda x: single(*files)(x) * factor)
+        monkeypatch.setattr(cian.export.check, "symbol_block", lambda *files: lambda x: single(*files)(x) * factor)
     else:
         wrong = way != "Module"
         monkeypatch.setattr(
-            cian.export_check,
+            cian.export.check,
             "run_module",
             lambda name, x, fused: [y * (factor if fused == wrong else 1) for y in module(name, x, fused)],
         )

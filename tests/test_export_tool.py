@@ -16,7 +16,7 @@ from cian.base.runs import settings_record
 from cian.base.runtime import mx
 from cian.config import Matching
 from cian.data.images import write_label
-from cian.exported import description, load_export
+from cian.export.exported import description, load_export
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
 from cian.models.comnet import COMNet

@@ -8,13 +8,13 @@ import onnx
 import pytest
 from scripts import module_of
 
-import cian.onnx_export
+import cian.export.onnx
 from cian.base.runtime import mx
-from cian.export import export
+from cian.export.export import export
+from cian.export.onnx import export_onnx, session
+from cian.export.symbols import about, build, exported_block
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.layers import BatchNorm
-from cian.onnx_export import export_onnx, session
-from cian.symbols import about, build, exported_block
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (65, 97)
@@ -95,8 +95,8 @@ def test_fix_gamma_counts_as_one(tmp_path, monkeypatch):
     values = images(1)[0]
     path = convert(tmp_path, block, values)
     np.testing.assert_allclose(session(path).run(None, {"data": values})[0], values / np.sqrt(1 + 1e-5), rtol=1e-4)
-    honest = cian.onnx_export.convertible
-    monkeypatch.setattr(cian.onnx_export, "convertible", lambda text: (honest(text)[0], set(), set()))
+    honest = cian.export.onnx.convertible
+    monkeypatch.setattr(cian.export.onnx, "convertible", lambda text: (honest(text)[0], set(), set()))
     with pytest.raises(RuntimeError, match="onnxruntime differs from MXNet by"):
         export_onnx(tmp_path / "x", [values])
 
@@ -111,8 +111,8 @@ def test_resizing_with_and_without_aligned_corners(tmp_path, monkeypatch, aligne
         np.testing.assert_allclose(found[:, :, ::99, ::149], values[:, :, ::64, ::96], rtol=1e-4)
         return
     np.testing.assert_allclose(found, block(mx.nd.array(values)).asnumpy(), atol=0.05)
-    honest = cian.onnx_export.convertible
-    monkeypatch.setattr(cian.onnx_export, "convertible", lambda text: honest(text)[:2] + (set(),))
+    honest = cian.export.onnx.convertible
+    monkeypatch.setattr(cian.export.onnx, "convertible", lambda text: honest(text)[:2] + (set(),))
     with pytest.raises(RuntimeError, match="onnxruntime differs from MXNet by"):
         export_onnx(tmp_path / "x", [values])
 
@@ -120,11 +120,11 @@ def test_resizing_with_and_without_aligned_corners(tmp_path, monkeypatch, aligne
 def test_softmax_does_not_overflow(tmp_path, monkeypatch):
     values = images(1)[0] * 10  # exp(2550) is infinite
     block = Alone(lambda F, x: F.softmax(x, axis=1))
-    monkeypatch.setattr(cian.onnx_export, "OPSET", 12)  # where the converter writes exp and sum
+    monkeypatch.setattr(cian.export.onnx, "OPSET", 12)  # where the converter writes exp and sum
     path = convert(tmp_path, block, values)
     assert "Exp" in {node.op_type for node in onnx.load(str(path)).graph.node}
     np.testing.assert_allclose(session(path).run(None, {"data": values})[0].sum(axis=1), 1, rtol=1e-5)
-    monkeypatch.setattr(cian.onnx_export, "convertible", lambda text: (text, set(), set()))
+    monkeypatch.setattr(cian.export.onnx, "convertible", lambda text: (text, set(), set()))
     with pytest.raises(RuntimeError, match="onnxruntime differs from MXNet by nan"):
         export_onnx(tmp_path / "x", [values])
 
@@ -160,7 +160,7 @@ def test_free_size_is_refused_and_a_failure_leaves_nothing(tmp_path, monkeypatch
     block, outputs = exported_block(net, "cian", enlarge=True)
     with pytest.raises(ValueError, match="export it with --size"):
         export(tmp_path / "x", block, outputs, None, images(1), extra=lambda name: [export_onnx(name, images(1))])
-    monkeypatch.setattr(cian.onnx_export, "TOLERANCE", 0)
+    monkeypatch.setattr(cian.export.onnx, "TOLERANCE", 0)
     block, outputs = exported_block(net, "cian", size=SIZE)
     with pytest.raises(RuntimeError, match="nothing was written"):
         export(tmp_path / "x", block, outputs, None, images(1), extra=lambda name: [export_onnx(name, images(1))])

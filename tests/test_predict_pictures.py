@@ -15,8 +15,8 @@ from voc_trees import write_image
 
 from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
+from cian.export.symbols import build
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.symbols import build
 
 PREDICT = ROOT / "tools" / "predict.py"
 OPTIONS = ["--preset", "scenes", "--test-size", "65", "--crf-iterations", "0", "--flip", "no", "--scales", "1"]

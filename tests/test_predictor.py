@@ -15,12 +15,12 @@ from small_training import ROOT
 import cian
 from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
-from cian.export import export
+from cian.export.export import export
+from cian.export.predictor import Predictor, enlarge_label, enlarged_arg_max
+from cian.export.symbols import about, build, exported_block
 from cian.inference import Segmenter
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
-from cian.predictor import Predictor, enlarge_label, enlarged_arg_max
-from cian.symbols import about, build, exported_block
 
 NAMES = ["background", "cat", "dog", "cow"]
 
@@ -125,7 +125,7 @@ def test_enlarged_arg_max_equals_mxnet_and_the_strips_fit_together(monkeypatch):
     large = mx.nd.contrib.BilinearResize2D(mx.nd.array(maps[None]), height=70, width=101)[0].asnumpy()
     whole = enlarged_arg_max(maps, (70, 101))
     assert (whole == large.argmax(axis=0)).mean() > 0.9995
-    monkeypatch.setattr("cian.predictor.STRIP", 5 * 101 * 3)
+    monkeypatch.setattr("cian.export.predictor.STRIP", 5 * 101 * 3)
     assert np.array_equal(enlarged_arg_max(maps, (70, 101)), whole)
     assert np.array_equal(enlarged_arg_max(maps[:, :1, :1], (3, 4)), np.full((3, 4), maps[:, 0, 0].argmax()))
     assert np.array_equal(enlarge_label(np.uint8([[0, 1], [2, 3]]), (4, 4))[::2, ::2], [[0, 1], [2, 3]])

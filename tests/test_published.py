@@ -20,10 +20,10 @@ from cian.base.runtime import mx
 from cian.crf import dense_crf
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
+from cian.export.predictor import Predictor
+from cian.export.symbols import build
 from cian.inference import Segmenter, load_network
 from cian.models.checkpoint import read_params, save_checkpoint
-from cian.predictor import Predictor
-from cian.symbols import build
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = "scripts/train_infer_segment.py"

@@ -8,11 +8,11 @@ from small_exports import initialised, random_images
 from small_training import ROOT
 
 from cian.base.runtime import mx
-from cian.export import Output, trace
-from cian.exported import CLASSIFIERS
+from cian.export.export import Output, trace
+from cian.export.exported import CLASSIFIERS
+from cian.export.symbols import CATALOGUE, build, committed_symbol, network_of_checkpoint, network_of_published
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
-from cian.symbols import CATALOGUE, build, committed_symbol, network_of_checkpoint, network_of_published
 
 
 @pytest.fixture(scope="module")

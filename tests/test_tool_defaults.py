@@ -13,9 +13,9 @@ from cian.base.runtime import mx
 from cian.config import Classifier, Segmentation
 from cian.data.cams import load_cam
 from cian.data.images import read_label
-from cian.exported import load_export
+from cian.export.exported import load_export
+from cian.export.symbols import build
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.symbols import build
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -169,8 +169,8 @@ def matching_table(costs):
 
 def run_export(args):
     """Compare and time the same network as Gluon block, as exported symbol in MXNet alone, and as ONNX, in turn."""
-    from cian.export_comparison import compare_export, fitted_image, random_network  # here, because it prepares MXNet
-    from cian.symbols import network_of_checkpoint
+    from cian.export.comparison import compare_export, fitted_image, random_network  # here, because it prepares MXNet
+    from cian.export.symbols import network_of_checkpoint
 
     if any((side - 1) % 8 for side in args.size):
         raise ValueError(f"size: {'x'.join(map(str, args.size))}, expected multiples of 8 plus 1, such as 513")
@@ -189,8 +189,8 @@ def run_export(args):
 
 
 def export_table(result):
-    """Markdown, see cian.export_comparison.comparison_table."""
-    from cian.export_comparison import comparison_table
+    """Markdown, see cian.export.comparison.comparison_table."""
+    from cian.export.comparison import comparison_table
 
     return comparison_table(result)
 

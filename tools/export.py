@@ -18,12 +18,10 @@ from cian.base.files import write_text
 from cian.classifiers import SETTINGS, is_comnet, settings_of_run
 from cian.config import Classifier, Segmentation
 from cian.data.images import read_image
-from cian.export import KINDS, export
-from cian.exported import CLASSIFIERS
-from cian.models.checkpoint import read_params
-from cian.models.cian import STRIDE
-from cian.onnx_export import export_onnx, packages
-from cian.symbols import (
+from cian.export.export import KINDS, export
+from cian.export.exported import CLASSIFIERS
+from cian.export.onnx import export_onnx, packages
+from cian.export.symbols import (
     CATALOGUE,
     METHODS,
     about,
@@ -34,6 +32,8 @@ from cian.symbols import (
     network_of_checkpoint,
     network_of_published,
 )
+from cian.models.checkpoint import read_params
+from cian.models.cian import STRIDE
 
 log = logging.getLogger(__name__)
 ONNX_SIZE = (513, 513)  # the published test size

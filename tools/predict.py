@@ -20,13 +20,13 @@ from cian.config import Inference, Segmentation, add_arguments, from_arguments
 from cian.crf import dense_crf
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
-from cian.exported import export_files
+from cian.export.exported import export_files
+from cian.export.predictor import Predictor, enlarge_label
+from cian.export.symbols import class_names
 from cian.figures import write_png
 from cian.inference import FITS, Segmenter, load_network, predict_all
 from cian.models.multi_scale import MultiScale
-from cian.predictor import Predictor, enlarge_label
 from cian.submission import check_submission, pack_submission
-from cian.symbols import class_names
 
 
 def parse_args(argv):

@@ -13,7 +13,7 @@ import numpy as np
 
 from cian.base.files import put_in_place, writable_folder
 from cian.base.runtime import mx
-from cian.export_check import verify
+from cian.export.check import verify
 from cian.models.checkpoint import named_arrays
 from cian.models.multi_scale import MultiScale
 
@@ -95,7 +95,7 @@ def inference_block(net, kind="logits", enlarge=False, size=None, scales=(1.0,),
 def trace(block, outputs, about=None):
     """Graph JSON of a block of one input `data`, with tidy names (see tidy); `outputs` names what it returns.
 
-    about: a dictionary kept as JSON in the attribute `__cian__` of `data`, read back by cian.exported.description.
+    about: a dictionary kept as JSON in the attribute `__cian__` of `data`, read back by cian.export.exported.description.
     """
     attributes = {"__cian__": json.dumps(about, sort_keys=True)} if about is not None else None
     result = block(mx.sym.Variable("data", attr=attributes))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base.runtime import mx
-from cian.exported import symbol_block
+from cian.export.exported import symbol_block
 
 log = logging.getLogger(__name__)
 FUSION = "MXNET_SUBGRAPH_BACKEND"

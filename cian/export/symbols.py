@@ -5,8 +5,8 @@ from pathlib import Path
 from cian.base.runtime import mx
 from cian.classifiers import comnet, is_comnet, settings_of_run
 from cian.data.voc import VOC_CLASSES, read_classes
-from cian.export import ClassifierOutput, inference_block, trace
-from cian.exported import CLASSIFIERS
+from cian.export.export import ClassifierOutput, inference_block, trace
+from cian.export.exported import CLASSIFIERS
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, GroupCIAN

@@ -11,7 +11,7 @@ import numpy as np
 from cian.base.runtime import devices, mx
 from cian.data.images import IGNORE
 from cian.data.pictures import read_picture
-from cian.exported import CLASSIFIERS, load_export
+from cian.export.exported import CLASSIFIERS, load_export
 from cian.figures import legend_of, overlay, sheet
 
 STRIP = 4_000_000  # values of an enlarged strip of maps that are held at once
@@ -27,7 +27,7 @@ class Predictor:
     Memory depends on `size` and on the finished label map; what reading a picture takes, cian.data.pictures says.
 
     May be shared between threads: a lock lets one batch at a time through the network; reading and enlarging run beside it.
-    ValueError, FileNotFoundError: see cian.exported.load_export; also for exports that make no masks.
+    ValueError, FileNotFoundError: see cian.export.exported.load_export; also for exports that make no masks.
     """
 
     def __init__(self, model, device="cpu", size=513):

@@ -10,11 +10,11 @@ import numpy as np
 
 from cian.base.runtime import mx
 from cian.data.pictures import read_picture
-from cian.export import export
-from cian.export_check import as_arrays
-from cian.exported import symbol_block
-from cian.onnx_export import export_onnx, session
-from cian.symbols import build, exported_block
+from cian.export.check import as_arrays
+from cian.export.export import export
+from cian.export.exported import symbol_block
+from cian.export.onnx import export_onnx, session
+from cian.export.symbols import build, exported_block
 
 GLUON = "Gluon"  # what the others are compared with
 

@@ -32,7 +32,7 @@ def export_files(path):
 
 
 def description(symbol):
-    """What the export says about itself (see cian.export), None for a symbol from elsewhere."""
+    """What the export says about itself (see cian.export.export), None for a symbol from elsewhere."""
     text = symbol.attr_dict().get("data", {}).get("__cian__")
     return None if text is None else json.loads(text)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base.runtime import mx
-from cian.exported import symbol_block
+from cian.export.exported import symbol_block
 
 log = logging.getLogger(__name__)
 OPSET = 13  # from 18 on reductions take their axes as an input, which the converter does not know
