@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from cian import affinity_figure, affinity_maps, affinity_summary
-from cian.affinity_maps import PairMaps
 from cian.data.voc import VOC_CLASSES
-from cian.figures import palette
+from cian.figures import affinity as affinity_figure
+from cian.figures import affinity_maps, affinity_summary
+from cian.figures.affinity_maps import PairMaps
+from cian.figures.sheet import palette
 
 CAT, DOG = 8, 12
 # 17 x 33 pixels: 3 x 5 queries (every 8th pixel), 2 x 3 keys (every 16th)

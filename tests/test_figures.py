@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cian import figures
 from cian.data.images import palette
+from cian.figures import sheet as figures
 
 
 def test_colours_and_stripes():

@@ -90,7 +90,7 @@ def test_imports_point_down(path):
     ("base", "from cian.data.cams import load_cam"), ("seeds", "import mxnet as mx"), ("data", "import cian.base.runtime"),
     ("report", "from cian.base import runtime"), ("data", "import gluoncv"), ("models", "import cian.data.voc"),
     ("models", "def f():\n    from cian.config import PRESETS"), ("seeds", "from cian.inference import crf"),
-    ("training", "from cian.figures import sheet"), ("training", "from . import losses"),
+    ("training", "from cian.figures.sheet import sheet"), ("training", "from . import losses"),
     ("training", "from tools import train"), ("training", "from mxnet import nd"), ("export", "import cian.commands.train")])
 def test_wrong_imports_are_found(room, source):
     assert faults_of_imports("x.py", room, imported(ast.parse(source)))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from voc_trees import write_dataset
 
-from cian import improvement
 from cian.data.images import write_label
 from cian.data.voc import VOC_CLASSES, VOCDataset
-from cian.figures import palette
+from cian.figures import improvement
+from cian.figures.sheet import palette
 
 CAT, DOG = 8, 12
 TRUTH = np.array([[0, 0, CAT, CAT, 255]], np.uint8)

@@ -18,8 +18,8 @@ from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.evaluation.masks import MaskScore, common_classes, describe_masks, masks_csv, score_masks
 from cian.evaluation.matching_cost import measure
-from cian.matching_figure import GREEN, RED, choose_points, draw_mask, draw_points
-from cian.matching_maps import observe_group
+from cian.figures.matching import GREEN, RED, choose_points, draw_mask, draw_points
+from cian.figures.matching_maps import observe_group
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.objectives import MatchingObjective
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cian.base.runtime import mx
+from cian.figures.affinity_probe import AffinityProbe, observe, pooled
 from cian.models.affinity import Affinity
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.layers import conv
-from cian.models.probe import AffinityProbe, observe, pooled
 
 CHANNELS, CLASSES = 6, 3
 

@@ -22,9 +22,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cian import affinity_summary, improvement
-from cian.affinity_figure import ACTIVATIONS, draw_pair
-from cian.affinity_pairs import observe_pair
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
 from cian.base.files import read_json, write_json, write_text
 from cian.base.runs import git_commit
@@ -35,13 +32,16 @@ from cian.data.groups import GROUPINGS, random_pairs
 from cian.data.voc import open_dataset
 from cian.evaluation.masks import common_classes, describe_masks, masks_csv, title_of
 from cian.evaluation.metrics import percent
-from cian.figures import write_png
-from cian.improvement import compare_folders
+from cian.figures import affinity_summary, improvement
+from cian.figures.affinity import ACTIVATIONS, draw_pair
+from cian.figures.affinity_pairs import observe_pair
+from cian.figures.affinity_probe import AffinityProbe
+from cian.figures.improvement import compare_folders
+from cian.figures.matching import draw_groups
+from cian.figures.matching_maps import measure_group
+from cian.figures.sheet import write_png
 from cian.inference import load_network
-from cian.matching_figure import draw_groups
-from cian.matching_maps import measure_group
 from cian.models.affinity import MERGES, SIMILARITIES
-from cian.models.probe import AffinityProbe
 
 
 def parse_args(argv):

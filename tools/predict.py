@@ -23,7 +23,7 @@ from cian.data.voc import open_dataset
 from cian.export.exported import export_files
 from cian.export.predictor import Predictor, enlarge_label
 from cian.export.symbols import class_names
-from cian.figures import write_png
+from cian.figures.sheet import write_png
 from cian.inference import FITS, Segmenter, load_network, predict_all
 from cian.models.multi_scale import MultiScale
 from cian.submission import check_submission, pack_submission

@@ -20,9 +20,9 @@ from cian.config import Refinement, add_arguments, from_arguments
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.voc import open_dataset
-from cian.figures import write_png
+from cian.figures.refinement import refinement_sheet
+from cian.figures.sheet import write_png
 from cian.refinement import USED, needs_boundary, refine
-from cian.refinement_figure import refinement_sheet
 
 
 def parse_args(argv):

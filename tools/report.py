@@ -23,7 +23,7 @@ from cian.data.cams import load_cam, resize_maps
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.evaluation.seeds import score_seeds, worst
-from cian.figures import colour_label, heat_map, legend_of, overlay, sheet, write_png
+from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.report.content import TITLE, build_report
 from cian.report.files import read_pictures, write_report
 from cian.saliency import find_maps, read_saliency

@@ -12,7 +12,7 @@ from cian.base.runtime import devices, mx
 from cian.data.images import IGNORE
 from cian.data.pictures import read_picture
 from cian.export.exported import CLASSIFIERS, load_export
-from cian.figures import legend_of, overlay, sheet
+from cian.figures.sheet import legend_of, overlay, sheet
 
 STRIP = 4_000_000  # values of an enlarged strip of maps that are held at once
 ABOUT = {"method": "cian", "output": "logits", "classes": None, "size": None, "group": 0}  # of a symbol that says nothing

@@ -4,7 +4,7 @@ import numpy as np
 
 from cian.cam_labels import label_of_scores
 from cian.data.cams import resize_maps
-from cian.figures import colour_label, heat_map, legend_of, overlay, sheet
+from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet
 
 COLUMNS = ("image", "truth", "class activation", "boundary", "mask")
 

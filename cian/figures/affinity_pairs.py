@@ -4,9 +4,9 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from cian.affinity_maps import PairMaps, measure_pair
 from cian.data.images import read_image, read_label
-from cian.models.probe import observe
+from cian.figures.affinity_maps import PairMaps, measure_pair
+from cian.figures.affinity_probe import observe
 
 
 class Observed(NamedTuple):
@@ -24,7 +24,7 @@ class Observed(NamedTuple):
 
 
 def observe_pair(probe, backbone, dataset, pair, device=None):
-    """The Observed of two ids of a data set. probe, backbone, device: see cian.models.probe.observe.
+    """The Observed of two ids of a data set. probe, backbone, device: see cian.figures.affinity_probe.observe.
 
     ValueError names a mask that has not its image's size.
     """

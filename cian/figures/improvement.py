@@ -15,7 +15,7 @@ import numpy as np
 from cian.base.parallel import map_parallel
 from cian.data.images import read_image, read_label
 from cian.evaluation.metrics import Scores, confusion_matrix
-from cian.figures import colour_label, legend_of, sheet
+from cian.figures.sheet import colour_label, legend_of, sheet
 
 COLUMNS = ("image", "truth", "baseline", "ours")
 

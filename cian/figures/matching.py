@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cian.data.images import IGNORE
-from cian.figures import colour_label, heat_map, legend_of, sheet
+from cian.figures.sheet import colour_label, heat_map, legend_of, sheet
 
 COLUMNS = ("image", "truth", "mask M", "matched: object", "matched: background", "class activation")
 RED, GREEN, WHITE = (230, 0, 0), (40, 220, 40), (255, 255, 255)
@@ -66,7 +66,7 @@ def draw_group(images, labels, matched, class_ids):
 
 
 def draw_groups(groups, titles, classes):
-    """One contact sheet of groups (cian.matching_maps.MatchedGroup), with a title for each; classes: all names.
+    """One contact sheet of groups (cian.figures.matching_maps.MatchedGroup), with a title for each; classes: all names.
 
     A column that no image has, such as the masks without inter-matching, is left out.
     """

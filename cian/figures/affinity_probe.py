@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from cian.affinity_maps import PairMaps
 from cian.base.runtime import mx
+from cian.figures.affinity_maps import PairMaps
 from cian.models.affinity import MERGES
 from cian.models.cian import STRIDE
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cian.affinity_maps import KEY_STEP, PREDICTIONS, QUERY_STEP, grid_label
 from cian.data.images import IGNORE
 from cian.data.transforms import align_corners_weights
-from cian.figures import colour_label, heat_map, legend_of, overlay, sheet
+from cian.figures.affinity_maps import KEY_STEP, PREDICTIONS, QUERY_STEP, grid_label
+from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet
 
 COLUMNS = ("query", "reference: its affinity", "raw x", "cross-affinity residual", "augmented x^")
 
@@ -143,7 +143,7 @@ def describe(looked_at, label, class_id, classes):
 def draw_pair(observed, images, labels, names, classes, common, activation="norm"):
     """Figure 3 for a pair: a sheet, uint8 (height, width, 3), with each image once as the query.
 
-    observed: PairMaps of both directions (`cian.models.probe.observe`); common: class indices of both images' tags.
+    observed: PairMaps of both directions (`cian.figures.affinity_probe.observe`); common: class indices of both images' tags.
     """
     rows, titles = [], []
     for maps, order in zip(observed, (slice(None), slice(None, None, -1))):

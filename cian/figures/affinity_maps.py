@@ -21,7 +21,7 @@ QUERY_STEP, KEY_STEP = 8, 16  # image pixels between neighbouring queries (featu
 
 @dataclass(frozen=True, eq=False)
 class PairMaps:
-    """What the affinity module does with one query and one reference, float32 arrays of `cian.models.probe.AffinityProbe`.
+    """What the affinity module does with one query and one reference, float32 arrays of an AffinityProbe.
 
     features, self_residual, cross_residual: (C, h, w). own, cross: affinity of each query pixel to the keys of its own image,
     (h, w, p, q), and of the reference, (h, w, p', q'); those of one query pixel sum to 1. Logits raw, self, cross: (K, h, w).
@@ -134,7 +134,7 @@ def _ratio(numerator, denominator):
 
 
 def measure_pair(maps, query_label, reference_label, classes):
-    """All measures of one query and its reference as plain JSON values, None for NaN: `cian.affinity_summary` sums them up.
+    """All measures of one query and its reference as plain JSON values, None for NaN: affinity_summary.py sums them up.
 
     classes: how many. "confusions" counts the query's pixels at stride 8 for each of PREDICTIONS.
     """

@@ -1,12 +1,12 @@
-"""What many pairs of images say about the affinity: means of `cian.affinity_maps.measure_pair`, as CSV, for JSON, as text."""
+"""What many pairs of images say about the affinity: means of `affinity_maps.measure_pair`, as CSV, for JSON, as text."""
 
 import math
 from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from cian.affinity_maps import PREDICTIONS, Focus, mean_of, without_nan
 from cian.evaluation.metrics import Scores, percent
+from cian.figures.affinity_maps import PREDICTIONS, Focus, mean_of, without_nan
 
 MEANS = ("share", "mass", "others", "hits", "spread", "own_share", "own_mass")  # fields of Focus
 
