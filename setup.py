@@ -28,6 +28,7 @@ def collect(sections, start):
     return [line for heading, lines in sections.items() if heading.startswith(start) for line in lines]
 
 
+NATIVE = "cian/inference/native"
 CPU, GPU = read_requirements("requirements-cpu.txt"), read_requirements("requirements.txt")
 
 setup(
@@ -38,7 +39,7 @@ setup(
     python_requires=">=3.8,<3.13",
     packages=find_packages(include=["cian", "cian.*"]),
     # Optional: without a compiler that takes it, the pruned CRF uses pydensecrf, slower.
-    ext_modules=[Extension("cian._mean_field", ["cian/native/mean_field.cpp"], depends=["cian/native/permutohedral.h"],
+    ext_modules=[Extension("cian.inference._mean_field", [f"{NATIVE}/mean_field.cpp"], depends=[f"{NATIVE}/permutohedral.h"],
                            extra_compile_args=["-O3", "-std=c++14"], language="c++", optional=True)],
     install_requires=[line for heading, lines in CPU.items() for line in lines
                       if heading and not heading.startswith(("ONNX", "Tests", "What builds"))],

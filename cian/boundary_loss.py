@@ -5,7 +5,7 @@ count. Only sources whose whole neighbourhood lies inside the map take part, as 
 """
 
 from cian.base.runtime import mx
-from cian.paths import destinations, shared_paths
+from cian.inference.paths import destinations, shared_paths
 
 EPSILON = 1e-5  # in logarithms and divisions, as published
 IGNORE_FROM = 254.5  # labels above it are no class

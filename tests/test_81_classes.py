@@ -9,7 +9,6 @@ from coco_files import INDICES, NAMES, write_coco
 from scripts import tool
 
 from cian.base.files import read_json, write_text
-from cian.crf import dense_crf
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.scene_objects import KINDS
@@ -18,6 +17,7 @@ from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.evaluation.metrics import Scores
 from cian.evaluation.seeds import THRESHOLDS, Curve, write_curve
 from cian.export.predictor import Predictor
+from cian.inference.crf import dense_crf
 from cian.models.checkpoint import read_params
 
 TRAINING = ["--preset", "scenes", "--backbone", "resnet10", "--epochs", "1", "--batch", "4", "--crop", "49", "--workers", "0"]

@@ -6,7 +6,7 @@ from test_random_walk import affinity_by_loops
 
 from cian.base.runtime import mx
 from cian.boundary_loss import EPSILON, TERMS, BoundaryLoss
-from cian.paths import destinations
+from cian.inference.paths import destinations
 
 
 def losses_by_loops(logits, label, field, radius):

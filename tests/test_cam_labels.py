@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cian.cam_labels import CRF, confident_label, crf_label, label_of_scores, threshold_label
 from cian.config import Refinement
-from cian.crf import dense_crf
-from cian.refinement import USED, needs_boundary, refine
+from cian.inference.cam_labels import CRF, confident_label, crf_label, label_of_scores, threshold_label
+from cian.inference.crf import dense_crf
+from cian.inference.refinement import USED, needs_boundary, refine
 
 
 def test_label_of_scores_by_hand():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pydensecrf.densecrf import DenseCRF2D
 
-from cian import crf
-from cian.crf import CRFSettings, crf_probabilities, dense_crf
 from cian.data.images import read_image
+from cian.inference import crf
+from cian.inference.crf import CRFSettings, crf_probabilities, dense_crf
 
 
 def make_case(classes=21, height=96, width=120, seed=0):
@@ -101,7 +101,7 @@ def mean_field_by_sums(image, logits, iterations, settings, weights):
 @pytest.mark.parametrize("run", ["pydensecrf", "native"])
 def test_against_sums_over_all_pairs(run):
     if run == "native" and crf.native() is None:
-        pytest.skip("cian._mean_field is not built")
+        pytest.skip("cian.inference._mean_field is not built")
     image, logits = make_case(4, 24, 30)
     weights = np.array([1, 1, 1, 0.3], np.float32)
     settings = CRFSettings(3, 1, 10, 30, 2)
@@ -117,7 +117,7 @@ def test_against_sums_over_all_pairs(run):
 @pytest.mark.parametrize("size", [(96, 120), (1, 1), (1, 37), (50, 2)])
 def test_native_is_pydensecrf_up_to_rounding(classes, size):
     if crf.native() is None:
-        pytest.skip("cian._mean_field is not built")
+        pytest.skip("cian.inference._mean_field is not built")
     image, logits = make_case(classes, *size)
     weights = np.linspace(0.2, 1, classes).astype(np.float32)
     arguments = image, 3 * logits, 5, CRFSettings(), weights
@@ -126,7 +126,7 @@ def test_native_is_pydensecrf_up_to_rounding(classes, size):
 
 def test_native_refuses_what_does_not_fit():
     if crf.native() is None:
-        pytest.skip("cian._mean_field is not built")
+        pytest.skip("cian.inference._mean_field is not built")
     image, logits = make_case(9)
     with pytest.raises(ValueError, match="1 to 8 classes"):
         crf._native_mean_field(image, logits, 1, CRFSettings(), np.ones(9, np.float32))

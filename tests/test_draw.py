@@ -15,7 +15,7 @@ from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.figures.affinity_maps import measure_pair
 from cian.figures.affinity_probe import AffinityProbe, observe
-from cian.inference import load_network
+from cian.inference.segmenter import load_network
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
 

@@ -14,7 +14,7 @@ from cian.export.export import inference_block
 from cian.export.exported import export_files, load_export
 from cian.export.predictor import Predictor
 from cian.export.symbols import build, exported_block
-from cian.inference import Segmenter
+from cian.inference.segmenter import Segmenter
 from cian.models.checkpoint import named_arrays
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet

@@ -13,10 +13,10 @@ from published import inference_parameter, parameter
 from cian.base.runs import Run
 from cian.base.runtime import devices, mx
 from cian.config import Segmentation
-from cian.crf import dense_crf
 from cian.data.images import read_image
 from cian.engine import Fit
-from cian.inference import Segmenter
+from cian.inference.crf import dense_crf
+from cian.inference.segmenter import Segmenter
 from cian.models.cian import CIAN
 from cian.objectives import SegmentationObjective
 

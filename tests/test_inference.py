@@ -6,7 +6,7 @@ import pytest
 from cian.activation import activation_maps
 from cian.base.runtime import mx
 from cian.data.images import read_label
-from cian.inference import Segmenter, keep_classes, predict_all, write_masks
+from cian.inference.segmenter import Segmenter, keep_classes, predict_all, write_masks
 from cian.models.cam import CAM
 from cian.models.cian import CIAN
 

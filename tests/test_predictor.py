@@ -18,7 +18,7 @@ from cian.data.images import read_image, read_label
 from cian.export.export import export
 from cian.export.predictor import Predictor, enlarge_label, enlarged_arg_max
 from cian.export.symbols import about, build, exported_block
-from cian.inference import Segmenter
+from cian.inference.segmenter import Segmenter
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
 

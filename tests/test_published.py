@@ -17,12 +17,12 @@ from PIL import Image
 from published import inference_parameter
 
 from cian.base.runtime import mx
-from cian.crf import dense_crf
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.export.predictor import Predictor
 from cian.export.symbols import build
-from cian.inference import Segmenter, load_network
+from cian.inference.crf import dense_crf
+from cian.inference.segmenter import Segmenter, load_network
 from cian.models.checkpoint import read_params, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]

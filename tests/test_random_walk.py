@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from cian.data.cams import resize_maps
-from cian.paths import destinations, paths, shared_paths
-from cian.random_walk import affinities, propagate, squaring_pays, transition, walk_scores, walk_squared, walk_stepwise
+from cian.inference.paths import destinations, paths, shared_paths
+from cian.inference.random_walk import (
+    affinities,
+    propagate,
+    squaring_pays,
+    transition,
+    walk_scores,
+    walk_squared,
+    walk_stepwise,
+)
 
 
 def affinity_by_loops(boundary, radius):

@@ -121,13 +121,13 @@ def test_disk_space(check, monkeypatch):
 def test_stamp_tells_what_is_to_be_done(check, tmp_path, monkeypatch):
     for name in ("setup.py", check.CPU_SET):
         shutil.copy(str(ROOT / name), str(tmp_path / name))
-    (tmp_path / "cian" / "native").mkdir(parents=True)
-    (tmp_path / "cian" / "native" / "a.cpp").write_text("int a;\n")
+    (tmp_path / "cian" / "inference" / "native").mkdir(parents=True)
+    (tmp_path / "cian" / "inference" / "native" / "a.cpp").write_text("int a;\n")
     monkeypatch.setattr(check, "ROOT", tmp_path)
     first = check.stamp(check.CPU_SET)
     assert check.compare(first, check.stamp(check.CPU_SET)) == "ready"
     assert check.compare("", first) == "install"
-    (tmp_path / "cian" / "native" / "a.cpp").write_text("int b;\n")
+    (tmp_path / "cian" / "inference" / "native" / "a.cpp").write_text("int b;\n")
     second = check.stamp(check.CPU_SET)
     assert check.compare(first, second) == "build"
     with (tmp_path / check.CPU_SET).open("a") as file:

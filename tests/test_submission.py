@@ -15,9 +15,9 @@ from cian.base.files import write_text
 from cian.base.runtime import mx
 from cian.data.images import palette, write_label
 from cian.data.voc import VOC_CLASSES
+from cian.inference.submission import FOLDER, check_submission, pack_submission
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
-from cian.submission import FOLDER, check_submission, pack_submission
 
 LABELS = {
     "2008_000006": np.array([[0, 15, 20], [8, 8, 0]], np.uint8),

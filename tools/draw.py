@@ -40,7 +40,7 @@ from cian.figures.improvement import compare_folders
 from cian.figures.matching import draw_groups
 from cian.figures.matching_maps import measure_group
 from cian.figures.sheet import write_png
-from cian.inference import load_network
+from cian.inference.segmenter import load_network
 from cian.models.affinity import MERGES, SIMILARITIES
 
 

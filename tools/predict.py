@@ -17,16 +17,16 @@ from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devi
 from cian.base.files import read_json, write_json
 from cian.base.runs import settings_record
 from cian.config import Inference, Segmentation, add_arguments, from_arguments
-from cian.crf import dense_crf
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.export.exported import export_files
 from cian.export.predictor import Predictor, enlarge_label
 from cian.export.symbols import class_names
 from cian.figures.sheet import write_png
-from cian.inference import FITS, Segmenter, load_network, predict_all
+from cian.inference.crf import dense_crf
+from cian.inference.segmenter import FITS, Segmenter, load_network, predict_all
+from cian.inference.submission import check_submission, pack_submission
 from cian.models.multi_scale import MultiScale
-from cian.submission import check_submission, pack_submission
 
 
 def parse_args(argv):

@@ -15,14 +15,14 @@ from tqdm import tqdm
 from cian.base.cli import add_preset, chosen_devices, claim_output, run_tool
 from cian.base.parallel import stream_parallel
 from cian.base.runs import folder_digest, settings_record
-from cian.boundary import boundary_map, load_boundary_network
 from cian.config import Refinement, add_arguments, from_arguments
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.voc import open_dataset
 from cian.figures.refinement import refinement_sheet
 from cian.figures.sheet import write_png
-from cian.refinement import USED, needs_boundary, refine
+from cian.inference.boundary import boundary_map, load_boundary_network
+from cian.inference.refinement import USED, needs_boundary, refine
 
 
 def parse_args(argv):

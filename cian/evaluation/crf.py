@@ -8,8 +8,8 @@ import time
 import cv2
 import numpy as np
 
-from cian.crf import dense_crf, native
 from cian.data.images import IGNORE, read_image, read_label
+from cian.inference.crf import dense_crf, native
 
 COMPARED = ("exact", "pruned")  # methods of the CRF
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from cian.cam_labels import label_of_scores
 from cian.data.cams import resize_maps
 from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet
+from cian.inference.cam_labels import label_of_scores
 
 COLUMNS = ("image", "truth", "class activation", "boundary", "mask")
 

@@ -8,9 +8,9 @@ import numpy as np
 from loky import ProcessPoolExecutor
 
 from cian.base.runtime import mx
-from cian.crf import dense_crf
 from cian.data.images import read_image, write_label
 from cian.data.transforms import pad
+from cian.inference.crf import dense_crf
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, STRIDE
 from cian.models.multi_scale import MultiScale

@@ -6,9 +6,9 @@ Source: the published code's `step/cam_to_ir_label.py`, whose CRF has narrower c
 
 import numpy as np
 
-from cian.crf import CRFSettings, dense_crf
 from cian.data.cams import resize_maps
 from cian.data.images import IGNORE
+from cian.inference.crf import CRFSettings, dense_crf
 
 FOREGROUND_THRESHOLD, BACKGROUND_THRESHOLD, CRF_ITERATIONS = 0.3, 0.05, 10  # published values
 LABEL_PROBABILITY = 0.7  # what the CRF believes of a given label; the other classes share the rest

@@ -1,5 +1,5 @@
 // Mean field of the dense CRF (Kraehenbuehl and Koltun, NIPS 2011): what pydensecrf computes, faster for few classes, as it
-// goes over the pixels once per iteration with the classes in vector lanes. Used by cian/crf.py, method "pruned".
+// goes over the pixels once per iteration with the classes in vector lanes. Used by cian/inference/crf.py, method "pruned".
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -133,10 +133,10 @@ PyObject* run(PyObject*, PyObject* arguments) {
 PyMethodDef methods[] = {
     {"mean_field", run, METH_VARARGS,
      "mean_field(image, logits, weights, out, classes, height, width, iterations, gaussian_sxy, gaussian_compat, "
-     "bilateral_sxy, bilateral_srgb, bilateral_compat): fill `out`; all buffers contiguous, see cian/crf.py."},
+     "bilateral_sxy, bilateral_srgb, bilateral_compat): fill `out`; all buffers contiguous, see cian/inference/crf.py."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyModuleDef module = {PyModuleDef_HEAD_INIT, "_mean_field", "Mean field of the dense CRF; see cian/crf.py.", -1, methods,
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_mean_field", "Mean field of the dense CRF; see cian/inference/crf.py.", -1, methods,
                       nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace

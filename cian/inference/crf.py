@@ -151,12 +151,12 @@ def _mean_field(image, logits, iterations, settings, weights=None):
 
 @functools.lru_cache(maxsize=None)
 def native():
-    """The compiled module `cian._mean_field` (native/mean_field.cpp, built by setup.py), or None, which is logged once."""
+    """The compiled module `cian.inference._mean_field` (native/mean_field.cpp, built by setup.py), or None, logged once."""
     try:
-        return importlib.import_module("cian._mean_field")
+        return importlib.import_module("cian.inference._mean_field")
     except ImportError as error:
         logging.getLogger(__name__).warning(
-            "cian._mean_field is not built (%s): the pruned CRF uses pydensecrf, which "
+            "cian.inference._mean_field is not built (%s): the pruned CRF uses pydensecrf, which "
             "takes about twice as long; `pip install -e .` builds it",
             error,
         )

@@ -1,7 +1,7 @@
 """From class activation to masks: by a threshold, by a threshold and a dense CRF, or by the random walk of IRN."""
 
-from cian.cam_labels import crf_label, label_of_scores, threshold_label
-from cian.random_walk import walk_scores
+from cian.inference.cam_labels import crf_label, label_of_scores, threshold_label
+from cian.inference.random_walk import walk_scores
 
 #: method -> the settings (Refinement) that decide its masks
 USED = {

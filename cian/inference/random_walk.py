@@ -1,7 +1,7 @@
 """Random walk over a boundary map: class activation spreads to the object and stops at its boundary.
 
 Ahn, Cho and Kwak, CVPR 2019: the walk's matrix is A^beta, element by element, with columns divided by their sums; A is the
-affinity of near pixels (`cian.paths`) and 1 on the diagonal. The published code makes the dense matrix of all pairs and
+affinity of near pixels (see paths.py) and 1 on the diagonal. The published code makes the dense matrix of all pairs and
 squares it `exponent` times; here the sparse one is applied 2^exponent times, which is the same up to rounding. For an image
 of 500 x 375 and two classes that is 1/30,000 of the multiplications, and 1/170 of the memory. Maps are squared where that
 is less work: small ones, or many steps.
@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from cian.data.cams import resize_maps
-from cian.paths import paths
+from cian.inference.paths import paths
 
 STRIDE = 4  # of the boundary map: a side of S image pixels has (S - 1) // 4 + 1
 SQUARING_GAIN = 20  # multiplications a second of a dense product, beside those of a sparse one
