@@ -18,8 +18,8 @@ from cian.base.parallel import processors
 from cian.base.results import Measurement, run_name, write_result
 from cian.base.runtime import count_gpus
 from cian.config import PRESETS
-from cian.data import scenes
 from cian.data.voc import open_dataset
+from cian.scenes import generate as scenes
 from cian.stages import Runner, Stage
 
 ROOT = Path(__file__).resolve().parent.parent

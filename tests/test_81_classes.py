@@ -11,14 +11,14 @@ from scripts import tool
 from cian.base.files import read_json, write_text
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
-from cian.data.scene_objects import KINDS
-from cian.data.scenes import draw_scene
 from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.evaluation.metrics import Scores
 from cian.evaluation.seeds import THRESHOLDS, Curve, write_curve
 from cian.export.predictor import Predictor
 from cian.inference.crf import dense_crf
 from cian.models.checkpoint import read_params
+from cian.scenes.generate import draw_scene
+from cian.scenes.objects import KINDS
 
 TRAINING = ["--preset", "scenes", "--backbone", "resnet10", "--epochs", "1", "--batch", "4", "--crop", "49", "--workers", "0"]
 

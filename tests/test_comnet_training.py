@@ -21,9 +21,9 @@ from cian.config import Matching
 from cian.data.cams import load_cam
 from cian.data.images import read_image
 from cian.data.long_side import LongSideExamples, random_window, with_long_side
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
+from cian.scenes.generate import generate
 
 
 def test_long_side_and_window_by_hand():

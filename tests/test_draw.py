@@ -11,13 +11,13 @@ from cian.base.files import read_json
 from cian.base.runtime import mx
 from cian.data.groups import GROUPINGS
 from cian.data.images import read_image, read_label, write_label
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.figures.affinity_maps import measure_pair
 from cian.figures.affinity_probe import AffinityProbe, observe
 from cian.inference.segmenter import load_network
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
+from cian.scenes.generate import generate
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 
 from cian.data.images import write_label
 from cian.data.loader import Examples, Loader, Plan
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset
+from cian.scenes.generate import generate
 
 
 @pytest.fixture(scope="module")

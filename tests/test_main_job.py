@@ -11,10 +11,10 @@ from cian.base.runtime import mx
 from cian.config import Segmentation
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
 from cian.objectives import SegmentationObjective
+from cian.scenes.generate import generate
 
 
 @pytest.fixture(scope="module")

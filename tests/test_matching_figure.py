@@ -14,7 +14,6 @@ from cian.base.runtime import mx
 from cian.classifiers import load_classifier
 from cian.config import Matching
 from cian.data.images import read_image
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.evaluation.masks import MaskScore, common_classes, describe_masks, masks_csv, score_masks
 from cian.evaluation.matching_cost import measure
@@ -22,6 +21,7 @@ from cian.figures.matching import GREEN, RED, choose_points, draw_mask, draw_poi
 from cian.figures.matching_maps import observe_group
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.objectives import MatchingObjective
+from cian.scenes.generate import generate
 
 
 def test_scores_of_masks_by_hand():

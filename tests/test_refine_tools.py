@@ -15,12 +15,12 @@ from cian.config import Refinement
 from cian.data.boundary_examples import BoundaryExamples
 from cian.data.cams import load_cam, save_cam
 from cian.data.images import palette, read_image, read_label
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset
 from cian.inference import refinement
 from cian.inference.boundary import boundary_map, load_boundary_network
 from cian.inference.cam_labels import confident_label
 from cian.models.checkpoint import read_params
+from cian.scenes.generate import generate
 
 THRESHOLDS = ["--confident-foreground", "0.3", "--confident-background", "0.05"]
 SMALL = [

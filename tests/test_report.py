@@ -10,12 +10,12 @@ from PIL import Image
 from report_pages import ROOT, Page, markdown_tables, measured, png, results
 
 from cian.base.results import read_paper, read_results
-from cian.data.scenes import CLASSES as SCENE_CLASSES
 from cian.report.blocks import Cell, Document, Heading, Paragraph, Picture, Table
 from cian.report.content import build_report
 from cian.report.files import numbers_csv
 from cian.report.html import to_html
 from cian.report.markdown import to_markdown
+from cian.scenes.generate import CLASSES as SCENE_CLASSES
 
 ROWS = ("Baseline", "+ CE", "+ CP", "+ RT")
 

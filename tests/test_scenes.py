@@ -11,8 +11,8 @@ from PIL import Image
 
 from cian.base.files import locked, read_json
 from cian.data.images import palette, read_image, read_label
-from cian.data.scene_objects import KINDS, draw_object
-from cian.data.scenes import CLASSES, draw_scene, generate
+from cian.scenes.generate import CLASSES, draw_scene, generate
+from cian.scenes.objects import KINDS, draw_object
 
 TRAIN, VAL = 36, 12
 
@@ -165,7 +165,7 @@ def test_an_interrupted_generation_goes_on_to_the_same_files(tmp_path):
 
 
 def test_a_second_process_waits_for_the_first_and_makes_nothing_twice(tmp_path):
-    code = ("import logging, sys; from cian.data.scenes import generate; logging.basicConfig(level='INFO');"
+    code = ("import logging, sys; from cian.scenes.generate import generate; logging.basicConfig(level='INFO');"
             "generate(sys.argv[1], train=8, val=2, size=64, workers=1, progress=print)")
     with locked(tmp_path / "a", None):
         second = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a")], universal_newlines=True,

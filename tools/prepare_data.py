@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from cian.data import archives, coco_voc, sbd
 from cian.data.check import check_dataset
-from cian.data.scenes import generate
 from cian.data.voc import open_dataset, read_id_file
+from cian.scenes.generate import generate
 
 NOTES_SHOWN = 10
 

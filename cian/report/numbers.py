@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from cian.base.results import Measurement
-from cian.data.scenes import CLASSES as SCENE_CLASSES
+from cian.scenes.generate import CLASSES as SCENE_CLASSES
 
 VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
 PAPER_DATA = {"COMNet VII": ("coco", "coco14", "coco2014")}  # tables on another one

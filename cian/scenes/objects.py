@@ -11,7 +11,7 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from cian.data.scene_drawing import Sketch, curve, ellipse, hsv, mirrored, mix, noise, polar, ramp, scallops
+from cian.scenes.drawing import Sketch, curve, ellipse, hsv, mirrored, mix, noise, polar, ramp, scallops
 
 _BLACK = np.array([0.07, 0.06, 0.07], np.float32)
 _WHITE = np.array([0.97, 0.96, 0.93], np.float32)

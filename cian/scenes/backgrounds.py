@@ -6,7 +6,7 @@ colours of the things (autumn leaves, brown stones), so that colour alone does n
 import cv2
 import numpy as np
 
-from cian.data.scene_drawing import Sketch, curve, hsv, mix, noise, ramp
+from cian.scenes.drawing import Sketch, curve, hsv, mix, noise, ramp
 
 
 def _grid(shape):

@@ -24,8 +24,8 @@ from PIL import Image
 
 from cian.base.files import LOCK, locked, read_json, write_bytes, write_json, write_text
 from cian.data.images import IGNORE, write_label
-from cian.data.scene_backgrounds import BACKGROUNDS, clutter, overlap, place
-from cian.data.scene_objects import KINDS, draw_object
+from cian.scenes.backgrounds import BACKGROUNDS, clutter, overlap, place
+from cian.scenes.objects import KINDS, draw_object
 
 log = logging.getLogger(__name__)
 CLASSES = ("background",) + tuple(KINDS)
