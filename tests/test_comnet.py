@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from cian.activation import activation_maps
 from cian.base.runtime import mx
 from cian.config import Matching
 from cian.engine import learning_rate, make_trainer
@@ -12,6 +11,7 @@ from cian.models.cam import CAM
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.comnet import COMNet
 from cian.objectives import MatchingObjective
+from cian.seeds.activation import activation_maps
 
 nd = mx.nd
 

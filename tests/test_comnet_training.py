@@ -13,10 +13,8 @@ from small_training import ROOT
 from test_comnet import network
 from test_training import log_lines
 
-from cian.activation import activation_maps
 from cian.base.files import read_json, write_json
 from cian.base.runtime import mx
-from cian.classifiers import load_classifier, settings_of_run
 from cian.config import Matching
 from cian.data.cams import load_cam
 from cian.data.images import read_image
@@ -24,6 +22,8 @@ from cian.data.long_side import LongSideExamples, random_window, with_long_side
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
 from cian.scenes.generate import generate
+from cian.seeds.activation import activation_maps
+from cian.seeds.classifiers import load_classifier, settings_of_run
 
 
 def test_long_side_and_window_by_hand():

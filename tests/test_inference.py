@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cian.activation import activation_maps
 from cian.base.runtime import mx
 from cian.data.images import read_label
 from cian.inference.segmenter import Segmenter, keep_classes, predict_all, write_masks
 from cian.models.cam import CAM
 from cian.models.cian import CIAN
+from cian.seeds.activation import activation_maps
 
 
 @pytest.fixture(scope="module")

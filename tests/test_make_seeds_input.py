@@ -10,7 +10,7 @@ from voc_trees import write_annotation
 
 from cian.base.files import write_text
 from cian.data.cams import load_cam
-from cian.saliency import read_saliency
+from cian.seeds.saliency import read_saliency
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from cian.base.files import read_json, write_json
 from cian.base.results import read_results
 from cian.base.runs import settings_record
 from cian.base.runtime import mx
-from cian.classifiers import load_classifier
 from cian.config import Matching
 from cian.data.images import read_image
 from cian.data.voc import open_dataset
@@ -22,6 +21,7 @@ from cian.figures.matching_maps import observe_group
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.objectives import MatchingObjective
 from cian.scenes.generate import generate
+from cian.seeds.classifiers import load_classifier
 
 
 def test_scores_of_masks_by_hand():

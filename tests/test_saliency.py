@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from cian import barrier, saliency, superpixels
 from cian.data.images import read_image, read_label
+from cian.seeds import barrier, saliency, superpixels
 
 
 def exact_barrier_distance(values):

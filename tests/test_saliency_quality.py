@@ -10,7 +10,7 @@ from cian.base.files import read_json
 from cian.data.images import read_image
 from cian.data.voc import open_dataset
 from cian.evaluation import saliency as saliency_quality
-from cian.saliency import saliency
+from cian.seeds.saliency import saliency
 
 TRUTH = np.array([[0, 0, 0, 0, 8, 8, 255]], np.uint8)
 VALUES = np.array([[0.0, 0.2, 0.2, 1.0, 0.2, 1.0, 0.0]])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cian import seeds
 from cian.data import cams
 from cian.data.images import write_label
+from cian.seeds import seeds
 
 CAT, DOG = 8, 12
 CAM = np.array([[[0.9, 0.3, 0.29, 0.0, 0.5, 0.4]], [[0.0, 0.1, 0.00, 0.0, 0.7, 0.4]]])  # (2, 1, 6)

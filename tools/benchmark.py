@@ -13,8 +13,8 @@ from cian.base.runs import git_commit
 from cian.data.voc import open_dataset
 from cian.evaluation.crf import compare_crf
 from cian.evaluation.saliency import at_own_thresholds, measure, quality_table, scores, write_scores
-from cian.saliency import METHODS as SALIENCY
-from cian.saliency import find_maps
+from cian.seeds.saliency import METHODS as SALIENCY
+from cian.seeds.saliency import find_maps
 
 PAPER = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
 

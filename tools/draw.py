@@ -25,7 +25,6 @@ from tqdm import tqdm
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
 from cian.base.files import read_json, write_json, write_text
 from cian.base.runs import git_commit
-from cian.classifiers import load_classifier
 from cian.config import Segmentation
 from cian.config.arguments import yes_or_no
 from cian.data.groups import GROUPINGS, random_pairs
@@ -42,6 +41,7 @@ from cian.figures.matching_maps import measure_group
 from cian.figures.sheet import write_png
 from cian.inference.segmenter import load_network
 from cian.models.affinity import MERGES, SIMILARITIES
+from cian.seeds.classifiers import load_classifier
 
 
 def parse_args(argv):

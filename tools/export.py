@@ -15,7 +15,6 @@ from skimage.data import chelsea
 
 from cian.base.cli import add_preset, chosen_backbone, run_tool
 from cian.base.files import write_text
-from cian.classifiers import SETTINGS, is_comnet, settings_of_run
 from cian.config import Classifier, Segmentation
 from cian.data.images import read_image
 from cian.export.export import KINDS, export
@@ -34,6 +33,7 @@ from cian.export.symbols import (
 )
 from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
+from cian.seeds.classifiers import SETTINGS, is_comnet, settings_of_run
 
 log = logging.getLogger(__name__)
 ONNX_SIZE = (513, 513)  # the published test size

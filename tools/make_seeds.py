@@ -17,19 +17,19 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cian import saliency
-from cian.activation import activation_maps
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output, run_tool
 from cian.base.files import read_json, replacing, write_json
 from cian.base.parallel import map_parallel
 from cian.base.runs import settings_record
-from cian.classifiers import SETTINGS as METHODS
-from cian.classifiers import load_classifier
 from cian.config import Classifier, Seeding, add_arguments, from_arguments
 from cian.data.cams import load_cam, read_seed, resize_maps, save_cam
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
-from cian.seeds import OVERLAPS, SALIENCY_THRESHOLD, make_seed, substituted_ids
+from cian.seeds import saliency
+from cian.seeds.activation import activation_maps
+from cian.seeds.classifiers import SETTINGS as METHODS
+from cian.seeds.classifiers import load_classifier
+from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, make_seed, substituted_ids
 
 
 def parse_args(argv):

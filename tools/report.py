@@ -26,7 +26,7 @@ from cian.evaluation.seeds import score_seeds, worst
 from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.report.content import TITLE, build_report
 from cian.report.files import read_pictures, write_report
-from cian.saliency import find_maps, read_saliency
+from cian.seeds.saliency import find_maps, read_saliency
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,8 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from cian.activation import activation_maps
 from cian.base.cli import run_tool
 from cian.base.files import read_json, write_json
-from cian.classifiers import SETTINGS
 from cian.config import from_arguments
 from cian.data.images import read_image
 from cian.data.loader import Examples
@@ -22,6 +20,8 @@ from cian.evaluation.metrics import mean_average_precision
 from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained
 from cian.objectives import ClassifierObjective, MatchingObjective, multi_hot
+from cian.seeds.activation import activation_maps
+from cian.seeds.classifiers import SETTINGS
 from cian.training_tool import Training, add_training_options
 
 

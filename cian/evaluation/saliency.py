@@ -9,8 +9,8 @@ import numpy as np
 from cian.base.files import write_text
 from cian.base.parallel import map_parallel
 from cian.data.images import IGNORE, read_image, read_label
-from cian.saliency import METHODS, read_saliency, saliency
-from cian.seeds import SALIENCY_THRESHOLD
+from cian.seeds.saliency import METHODS, read_saliency, saliency
+from cian.seeds.seeds import SALIENCY_THRESHOLD
 
 LEVELS = 256  # saliency is stored with 8 bits
 BETA2 = 0.3  # weight of the F measure, as usual in work on saliency: precision counts more
@@ -70,7 +70,7 @@ def write_scores(path, scored):
 def measure(dataset, ids, methods, maps=None, workers=None, progress=None):
     """{name: (histogram int64 (2, 256) over all ids, processor seconds an image)} of embedded methods, and of maps.
 
-    methods: names of cian.saliency.METHODS. maps: {id: path of a grey map}, measured under the name "maps".
+    methods: names of cian.seeds.saliency.METHODS. maps: {id: path of a grey map}, measured under the name "maps".
     workers, progress: see `map_parallel`. FileNotFoundError or ValueError name a bad file.
     """
     names = list(methods) + (["maps"] if maps else [])

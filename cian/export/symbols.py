@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from cian.base.runtime import mx
-from cian.classifiers import comnet, is_comnet, settings_of_run
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.export.export import ClassifierOutput, inference_block, trace
 from cian.export.exported import CLASSIFIERS
@@ -12,6 +11,7 @@ from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet
 from cian.models.pretrained import load_pretrained
+from cian.seeds.classifiers import comnet, is_comnet, settings_of_run
 
 METHODS = ("cian", "largefov", "cam", "comnet")
 #: name of a committed symbol -> method, backbone, images in a group (0: the network of single images)
@@ -55,7 +55,7 @@ def method_of(arrays, source):
 def network_of_checkpoint(path, backbone, similarity="dot", device=None):
     """(network, method, classes) of a checkpoint, all parameters loaded; ValueError names what does not fit.
 
-    A COMNet is described by the run folder that its checkpoint lies in (cian.classifiers.settings_of_run).
+    A COMNet is described by the run folder that its checkpoint lies in (cian.seeds.classifiers.settings_of_run).
     """
     arrays = read_params(path)
     method = method_of(arrays, path)

@@ -5,10 +5,10 @@ from typing import List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from cian.activation import activation_maps
 from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
 from cian.evaluation.masks import MaskScore, score_masks
+from cian.seeds.activation import activation_maps
 
 
 class Matched(NamedTuple):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 from skimage.morphology import reconstruction
 
-from cian.superpixels import normalise, to_lab
+from cian.seeds.superpixels import normalise, to_lab
 
 SIDE = 200  # pixels of the longer side at which all is computed; 300 as in the paper is slower and no better
 SMOOTHING = 50  # width of the kernel at a side of 300 pixels, for a mean saliency of 1: the paper's alpha

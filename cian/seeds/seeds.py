@@ -10,7 +10,7 @@ from cian.data.cams import check_cam, check_unit
 from cian.data.images import IGNORE
 
 CAM_THRESHOLD = 0.3
-SALIENCY_THRESHOLD = 0.06  # for the paper's saliency (DRFI); cian.saliency.METHODS holds those of the embedded methods
+SALIENCY_THRESHOLD = 0.06  # for the paper's saliency (DRFI); cian.seeds.saliency.METHODS holds those of the embedded methods
 
 
 def make_seed(

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cian.barrier import minimum_barrier
 from cian.data.images import open_image
-from cian.superpixels import distances, geodesic_distances, normalise, segment, to_lab
+from cian.seeds.barrier import minimum_barrier
+from cian.seeds.superpixels import distances, geodesic_distances, normalise, segment, to_lab
 
 DEFAULT = "mbd-warm"
 MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
