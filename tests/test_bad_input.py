@@ -21,7 +21,7 @@ from cian.data.images import read_image, read_label, write_label
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
-from cian.training_tool import TrainingBar
+from cian.training.tool import TrainingBar
 
 CAT = 8
 ODD = {"grey": "grey", "cmyk": "CMYK", "black": "black", "alpha": "transparent", "palette": "palette", "one": (1, 1),
@@ -226,7 +226,7 @@ def test_an_interrupted_classifier_goes_on_to_the_same_parameters(data, tmp_path
     ]
     train_cam.main(options + [str(tmp_path / "whole")])
     with monkeypatch.context() as patched, pytest.raises(Interrupted, match="--resume goes on from here"):
-        patched.setattr("cian.training_tool.TrainingBar", StoppingBar)
+        patched.setattr("cian.training.tool.TrainingBar", StoppingBar)
         train_cam.main(options + [str(tmp_path / "stopped")])
     assert not (tmp_path / "stopped" / "cam_resnet10-0001.params").exists()
     with pytest.raises(FileExistsError, match="holds a run already; give --resume"):

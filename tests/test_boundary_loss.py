@@ -5,8 +5,8 @@ import pytest
 from test_random_walk import affinity_by_loops
 
 from cian.base.runtime import mx
-from cian.boundary_loss import EPSILON, TERMS, BoundaryLoss
 from cian.inference.paths import destinations
+from cian.training.boundary_loss import EPSILON, TERMS, BoundaryLoss
 
 
 def losses_by_loops(logits, label, field, radius):

@@ -5,13 +5,13 @@ import pytest
 
 from cian.base.runtime import mx
 from cian.config import Matching
-from cian.engine import learning_rate, make_trainer
 from cian.export.export import trace
 from cian.models.cam import CAM
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.comnet import COMNet
-from cian.objectives import MatchingObjective
 from cian.seeds.activation import activation_maps
+from cian.training.engine import learning_rate, make_trainer
+from cian.training.objectives import MatchingObjective
 
 nd = mx.nd
 

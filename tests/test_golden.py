@@ -14,11 +14,11 @@ from cian.base.runs import Run
 from cian.base.runtime import devices, mx
 from cian.config import Segmentation
 from cian.data.images import read_image
-from cian.engine import Fit
 from cian.inference.crf import dense_crf
 from cian.inference.segmenter import Segmenter
 from cian.models.cian import CIAN
-from cian.objectives import SegmentationObjective
+from cian.training.engine import Fit
+from cian.training.objectives import SegmentationObjective
 
 #: file -> settings that differ from the published default, devices, updates, zeroed bn_out gamma
 CASES = {

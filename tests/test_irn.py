@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from cian.base.runtime import mx
-from cian.boundary import BoundaryObjective
 from cian.config import BoundaryTraining
 from cian.data.boundary_examples import random_span
 from cian.inference.boundary import boundary_map, load_boundary_network
 from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
 from cian.models.irn import IRN, MAPS, Branch
+from cian.training.boundary import BoundaryObjective
 
 
 def network(backbone="squeezenet1.1", displacement=True, seed=0):

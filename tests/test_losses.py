@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cian.base.runtime import mx
-from cian.losses import TERMS, CIANLoss, TagLoss
+from cian.training.losses import TERMS, CIANLoss, TagLoss
 
 N, K, S = 3, 5, 4
 

@@ -13,8 +13,8 @@ from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
-from cian.objectives import SegmentationObjective
 from cian.scenes.generate import generate
+from cian.training.objectives import SegmentationObjective
 
 
 @pytest.fixture(scope="module")

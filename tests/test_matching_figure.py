@@ -19,9 +19,9 @@ from cian.evaluation.matching_cost import measure
 from cian.figures.matching import GREEN, RED, choose_points, draw_mask, draw_points
 from cian.figures.matching_maps import observe_group
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.objectives import MatchingObjective
 from cian.scenes.generate import generate
 from cian.seeds.classifiers import load_classifier
+from cian.training.objectives import MatchingObjective
 
 
 def test_scores_of_masks_by_hand():

@@ -60,8 +60,8 @@ assert "mxnet" not in sys.modules and "numpy" not in sys.modules
 import numpy as np
 result = cian.Predictor({str(exports / "logits")!r}, size=65)(np.zeros((50, 60, 3), np.uint8))
 assert result.label.shape == (50, 60) and result.probabilities.shape == (4, 50, 60) and result.overlay.shape == (50, 60, 3)
-trained = [name for name in sys.modules if name.startswith(("cian.engine", "cian.losses", "cian.objectives", "cian.models.",
-           "cian.data.loader", "cian.data.groups", "cian.config", "gluoncv"))]
+trained = [name for name in sys.modules if name.startswith(("cian.training.", "cian.models.", "cian.data.loader",
+           "cian.data.groups", "cian.config", "gluoncv"))]
 assert trained == ["cian.models.checkpoint"], trained  # reads the parameters
 """
     environment = dict(os.environ, PYTHONPATH=str(ROOT))

@@ -16,10 +16,10 @@ from cian.base.runs import Run, folder_digest
 from cian.base.runtime import mx
 from cian.base.stops import Diverged
 from cian.config import Segmentation
-from cian.engine import Fit, learning_rate
 from cian.models.checkpoint import read_params
-from cian.objectives import SegmentationObjective
 from cian.scenes.generate import generate
+from cian.training.engine import Fit, learning_rate
+from cian.training.objectives import SegmentationObjective
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from cian.data.loader import Examples
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import load_checkpoint
 from cian.models.pretrained import load_pretrained
-from cian.objectives import SegmentationObjective, multi_hot
-from cian.training_tool import Training, add_training_options
+from cian.training.objectives import SegmentationObjective, multi_hot
+from cian.training.tool import Training, add_training_options
 
 
 def parse_args(argv):

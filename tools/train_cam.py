@@ -19,10 +19,10 @@ from cian.data.voc import open_dataset
 from cian.evaluation.metrics import mean_average_precision
 from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained
-from cian.objectives import ClassifierObjective, MatchingObjective, multi_hot
 from cian.seeds.activation import activation_maps
 from cian.seeds.classifiers import SETTINGS
-from cian.training_tool import Training, add_training_options
+from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
+from cian.training.tool import Training, add_training_options
 
 
 def parse_args(argv):

@@ -13,14 +13,14 @@ from tqdm import tqdm
 from cian.base.cli import run_tool
 from cian.base.parallel import map_parallel
 from cian.base.runs import folder_digest
-from cian.boundary import BoundaryObjective, load_backbone
 from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
 from cian.data.cams import load_cam
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.inference.cam_labels import confident_label
-from cian.training_tool import Training, add_training_options
+from cian.training.boundary import BoundaryObjective, load_backbone
+from cian.training.tool import Training, add_training_options
 
 
 def parse_args(argv):

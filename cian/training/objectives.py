@@ -2,10 +2,10 @@
 import numpy as np
 
 from cian.base.runtime import mx
-from cian.losses import TERMS, CIANLoss, TagLoss
 from cian.models.cam import CAM
 from cian.models.cian import CIAN, GroupCIAN
 from cian.seeds.classifiers import comnet
+from cian.training.losses import TERMS, CIANLoss, TagLoss
 
 #: setting `losses` -> terms of Eq. 9 (the rows of Table 2)
 LOSSES = {"baseline": TERMS[:1], "ce": TERMS[:2], "ce+cp": TERMS}

@@ -9,7 +9,7 @@ from cian.base.runs import Run, circumstances, settings_record
 from cian.base.runtime import mx, versions
 from cian.config import add_arguments
 from cian.data.loader import Loader, Plan
-from cian.engine import KVSTORES, Fit
+from cian.training.engine import KVSTORES, Fit
 
 
 def add_training_options(parser, settings_class, with_tags=True):

@@ -1,11 +1,11 @@
 """IRN's boundary network in training: its objective, and the features it starts from."""
 
 from cian.base.runtime import mx
-from cian.boundary_loss import BoundaryLoss
 from cian.models.checkpoint import NEW_BY_DESIGN
 from cian.models.irn import IRN, STRIDE
 from cian.models.pretrained import load_pretrained
-from cian.objectives import prepare
+from cian.training.boundary_loss import BoundaryLoss
+from cian.training.objectives import prepare
 
 
 class BoundaryObjective:
