@@ -9,12 +9,12 @@ import argparse
 
 from cian_plan import Plan
 from plan import LABELS, ROOT, DataStages, add_options, carry_out, complete, digest, tool
+from stages import in_order
 
 from cian.base.cli import run_tool
 from cian.base.files import read_json
 from cian.base.runs import settings_record
 from cian.config import BoundaryTraining, Matching, Refinement, Seeding
-from cian.stages import in_order
 
 TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")
 REPORT = "report"

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from stages import Runner, Stage
 from tqdm import tqdm
 
 from cian.base.parallel import processors
@@ -20,7 +21,6 @@ from cian.base.runtime import count_gpus
 from cian.config import PRESETS
 from cian.data.voc import open_dataset
 from cian.scenes import generate as scenes
-from cian.stages import Runner, Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 ANIMALS = ("background", "cat", "cow", "dog", "horse", "person", "sheep")  # the classes with weight in that data set

@@ -9,12 +9,12 @@ import sys
 
 from cian_plan import Plan, checkpoint
 from plan import LABELS, ROOT, add_options, carry_out, complete, tool
+from stages import in_order
 
 from cian.base.cli import run_tool
 from cian.base.files import read_json
 from cian.base.runs import settings_record
 from cian.config import Inference, Segmentation
-from cian.stages import in_order
 
 TABLES = ("2", "3", "4", "5")
 FIGURES, REPORT = "figures", "report"

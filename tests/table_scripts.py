@@ -13,8 +13,10 @@ import cian_plan
 import comnet_tables
 import plan as plan_module
 import tables
+from stages import Runner, Stage, StageFailed, claimed, in_order
 
-__all__ = ["PAPER", "arguments", "cian_plan", "comnet_tables", "plan_module", "tables", "three_images"]
+__all__ = ["PAPER", "Runner", "Stage", "StageFailed", "arguments", "cian_plan", "claimed", "comnet_tables", "in_order",
+           "plan_module", "tables", "three_images"]
 PAPER = read_paper(ROOT / "experiments" / "paper.csv")
 
 

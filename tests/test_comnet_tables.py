@@ -5,11 +5,10 @@ import subprocess
 import pytest
 from scripts import module_of
 from small_training import ROOT
-from table_scripts import PAPER, arguments, comnet_tables, three_images
+from table_scripts import PAPER, arguments, comnet_tables, in_order, three_images
 
 from cian.base.files import write_json, write_text
 from cian.data.voc import VOC_CLASSES
-from cian.stages import in_order
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""cian/stages.py: order, sharing, finishing, failing, interrupting and running several at a time, with small real commands."""
+"""experiments/stages.py: order, sharing, finishing, failing, interrupting, several at a time, with small real commands."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ import time
 
 import pytest
 from small_training import ROOT
+from table_scripts import Runner, Stage, StageFailed, claimed, in_order
 
 from cian.base.files import read_json
-from cian.stages import Runner, Stage, StageFailed, claimed, in_order
 
 
 def stage(folder, code, *needs):
@@ -76,7 +76,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_reaches_the_command(tmp_path, number):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom cian.stages import Runner, Stage\n"
+        "import sys\nfrom pathlib import Path\nsys.path.insert(0, 'experiments')\nfrom stages import Runner, Stage\n"
         "child = '''import signal, sys, time\\n"
         'def end(*_):\\n    open(sys.argv[1], "w").write("state")\\n    sys.exit(143)\\n'
         "signal.signal(signal.SIGTERM, end)\\nopen(sys.argv[2], \"w\").close()\\ntime.sleep(60)'''\n"

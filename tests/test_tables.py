@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from scripts import module_of
 from small_training import ROOT
-from table_scripts import PAPER, arguments, cian_plan, plan_module, tables, three_images
+from table_scripts import PAPER, Stage, arguments, cian_plan, in_order, plan_module, tables, three_images
 
 from cian.base.files import write_json
-from cian.stages import Stage, in_order
 
 
 @pytest.fixture
