@@ -25,7 +25,7 @@ ONLY_IMPORT_OF_MXNET = "cian/base/runtime.py"
 RESTRICTED_READER = "cian/data/pickled.py"
 PACKAGE = sorted((ROOT / "cian").rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
-OTHERS = [ROOT / "setup.py"] + sorted((ROOT / "experiments").glob("*.py")) + sorted((ROOT / "tests").glob("*.py"))
+OTHERS = [ROOT / "setup.py"] + sorted((ROOT / "experiments").glob("*.py")) + sorted((ROOT / "tests").rglob("*.py"))
 
 
 def name_of(path):
@@ -75,6 +75,8 @@ def faults_of_imports(name, room, names):
 def test_every_room_has_a_floor():
     rooms = {path.parent.name for path in (ROOT / "cian").glob("*/__init__.py")}
     assert sorted(rooms - set(FLOOR)) == []
+    tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert sorted(tested - set(FLOOR) - {"experiments"}) == []  # the tests have the same rooms
     assert sorted(path.name for path in (ROOT / "cian").glob("*.py")) == ["__init__.py"]  # a module lives in a room
 
 

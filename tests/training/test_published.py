@@ -25,7 +25,7 @@ from cian.inference.crf import dense_crf
 from cian.inference.segmenter import Segmenter, load_network
 from cian.models.checkpoint import read_params, save_checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "scripts/train_infer_segment.py"
 BACKBONE = os.environ.get("CIAN_PUBLISHED_BACKBONE", "resnet50")  # or resnet101
 MODEL = f"{BACKBONE}_largefov"

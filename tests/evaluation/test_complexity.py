@@ -12,7 +12,7 @@ from cian.evaluation.complexity import Complexity, complexity, table1
 from cian.models.cian import BACKBONES, CIAN, GroupCIAN
 from cian.models.layers import conv
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WANTED = {  # FIDELITY: counted on the published code's networks at 321x321
     "Vanilla Deeplab": (42.395, 72.69),
     "Baseline": (50.783, 88.31),

@@ -16,7 +16,7 @@ from cian.export.symbols import about, build, exported_block
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.layers import BatchNorm
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (65, 97)
 
 

@@ -12,7 +12,7 @@ from scripts import module_of
 
 from cian.base.cuda import CUDA_LIBRARIES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LINUX = "Linux x86_64"
 PIN = re.compile(r'^[A-Za-z0-9_.-]+==[A-Za-z0-9.]+(; python_version (<|>=) "3\.\d+")?$')
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_random_walk import affinity_by_loops
+from walk_oracle import affinity_by_loops
 
 from cian.base.runtime import mx
 from cian.inference.paths import destinations

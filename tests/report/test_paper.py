@@ -14,7 +14,7 @@ import pytest
 from cian.base.results import read_paper
 from cian.data.voc import VOC_CLASSES
 
-PATH = Path(__file__).resolve().parents[1] / "experiments" / "paper.csv"
+PATH = Path(__file__).resolve().parents[2] / "experiments" / "paper.csv"
 COUNTS = {
     "CIAN 1": 3 * 2,
     "CIAN 2": 4 * 22,

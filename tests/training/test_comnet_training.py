@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 from scripts import tool
+from small_comnet import network
 from small_training import ROOT
-from test_comnet import network
 from test_training import log_lines
 
 from cian.base.files import read_json, write_json

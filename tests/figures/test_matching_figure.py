@@ -5,7 +5,6 @@ import csv
 import numpy as np
 import pytest
 from scripts import tool
-from test_complexity import tool as benchmark  # noqa: F401, a fixture
 
 from cian.base.files import read_json, write_json
 from cian.base.results import read_results
@@ -107,7 +106,7 @@ def test_draw_matching_needs_groups_of_the_classes(job, tmp_path):
         tool("draw", "matching", *options)
 
 
-def test_the_benchmark_stands_beside_the_paper(benchmark, tmp_path, capsys):  # noqa: F811
+def test_the_benchmark_stands_beside_the_paper(benchmark, tmp_path, capsys):
     benchmark.main(["matching", "--channels", "8", "--groups", "3", "--side", "6", "--repeats", "1",
                     "--results", str(tmp_path / "results"), "--json", str(tmp_path / "cost.json")])  # fmt: skip
     costs = read_json(tmp_path / "cost.json")

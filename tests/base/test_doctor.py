@@ -11,7 +11,7 @@ from scripts import module_of
 from cian.base import cuda, runtime
 from cian.base.runtime import mx
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "doctor.py"
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "doctor.py"
 
 
 @pytest.fixture()

@@ -10,7 +10,7 @@ from scripts import module_of
 from cian.base.runtime import mx
 from cian.export.comparison import compare, compare_export, comparison_table, fitted_image, random_network
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_figures_by_hand():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_comnet import network
 
 from cian.base.runtime import mx
 from cian.config import Matching
@@ -14,15 +15,6 @@ from cian.training.engine import learning_rate, make_trainer
 from cian.training.objectives import MatchingObjective
 
 nd = mx.nd
-
-
-def network(matching="both", classes=3, **options):
-    net = COMNet("resnet10", classes, matching, batchnorm="frozen", **options)
-    mx.random.seed(2)
-    net.initialize(mx.init.Xavier())
-    if net.intra is not None:
-        net.intra.mlp.weight.set_data(nd.random.normal(scale=0.1, shape=net.intra.mlp.weight.shape))
-    return net
 
 
 def groups(count, size, side=41, seed=3):

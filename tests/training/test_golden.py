@@ -124,7 +124,7 @@ def test_training_equals_the_published_code(case, shared, tmp_path):
         capture_output=True,
         text=True,
         timeout=300,
-        env=dict(os.environ, OMP_NUM_THREADS="1"),
+        env=dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(Path(__file__).resolve().parents[1])),
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "gradient norm" in json.loads(result.stdout.splitlines()[-1])

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from crf_case import make_case
 from PIL import Image
 from scripts import tool
-from test_crf import make_case
 
 from cian.base.files import read_json, write_text
 from cian.data.images import write_label

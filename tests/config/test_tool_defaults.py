@@ -17,7 +17,7 @@ from cian.export.exported import load_export
 from cian.export.symbols import build
 from cian.models.checkpoint import named_arrays, save_checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
