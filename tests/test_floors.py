@@ -33,7 +33,7 @@ def name_of(path):
 
 
 def room_of(path):
-    """cian/data/voc.py -> "data"; None for what stands above all rooms: cian/__init__.py, tools/train.py."""
+    """cian/data/voc.py -> "data"; None for what stands above all: cian/__init__.py, tools/train.py."""
     parts = path.relative_to(ROOT).parts
     return parts[1] if parts[0] == "cian" and len(parts) > 2 else None
 
@@ -77,7 +77,7 @@ def test_every_room_has_a_floor():
     assert sorted(rooms - set(FLOOR)) == []
     tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
     assert sorted(tested - set(FLOOR) - {"experiments"}) == []  # the tests have the same rooms
-    assert sorted(path.name for path in (ROOT / "cian").glob("*.py")) == ["__init__.py", "__main__.py"]  # a module lives in a room
+    assert sorted(path.name for path in (ROOT / "cian").glob("*.py")) == ["__init__.py", "__main__.py"]  # all else has a room
 
 
 @pytest.mark.parametrize("path", PACKAGE + TOOLS, ids=name_of)
