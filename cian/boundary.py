@@ -8,7 +8,7 @@ from cian.boundary_loss import BoundaryLoss
 from cian.models.checkpoint import NEW_BY_DESIGN, load_parameters, read_params
 from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 from cian.models.pretrained import load_pretrained
-from cian.objectives import prepare
+from cian.objectives import prepare, to_device
 from cian.runs import recorded_settings
 from cian.runtime import mx
 
@@ -26,7 +26,7 @@ class BoundaryObjective:
         prepare(self.net, [self.loss], settings.seed, devices, rnd_type="uniform", magnitude=1)
 
     def __call__(self, batch, device):
-        images, labels = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        images, labels = to_device(batch, self.net, device)
         outputs = self.net(images)
         outputs = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
         return dict(zip(self.loss.terms, self.loss(outputs[0], labels, *outputs[1:])))
