@@ -45,7 +45,8 @@ def named_arrays(net):
     for name, parameter in net.collect_params().items():
         kind = "aux" if name.endswith(("_moving_mean", "_moving_var")) else "arg"
         copies = [data.asnumpy() for data in parameter.list_data()]
-        arrays[f"{kind}:{name}"] = mx.nd.array(copies[0] if len(copies) == 1 else sum(copies) / len(copies))
+        mean = copies[0] if len(copies) == 1 else sum(copies) / len(copies)
+        arrays[f"{kind}:{name}"] = mx.nd.array(mean, dtype=mean.dtype)
     return arrays
 
 

@@ -66,7 +66,8 @@ class Branch(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, x, like=None, gamma=None, beta=None):
         # the operator scales groups; scale and shift of single channels follow
-        ones, zeros = F.ones((self._groups,)), F.zeros((self._groups,))
+        groups = F.slice_axis(gamma, axis=0, begin=0, end=self._groups)
+        ones, zeros = F.ones_like(groups), F.zeros_like(groups)
         y = F.GroupNorm(self.conv(x), ones, zeros, num_groups=self._groups, eps=GROUP_NORM_EPSILON)
         y = F.broadcast_add(F.broadcast_mul(y, gamma.reshape((1, -1, 1, 1))), beta.reshape((1, -1, 1, 1)))
         return F.relu(y if like is None else enlarge(F, y, like))

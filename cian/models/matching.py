@@ -110,15 +110,15 @@ def nearest_points(F, points, k, distance="l2"):
         squares = F.sum(F.square(points), axis=1, keepdims=True)  # (N, 1, n)
         left, right = F.concat(2 * points, -F.ones_like(squares), dim=1), F.concat(points, squares, dim=1)
     closeness = F.batch_dot(left, right, transpose_a=True)  # (N, n, n), a point in each row
-    return without_itself(F, F.topk(closeness, k=k + 1, axis=2, ret_typ="indices"), points)
+    return without_itself(F, F.topk(closeness, k=k + 1, axis=2, ret_typ="indices"))
 
 
-def without_itself(F, nearest, points):
+def without_itself(F, nearest):
     """Indices (N, n, k + 1) without each row's own number, or, where it is not among them, without the last: (N, n, k).
 
     Cheaper than a diagonal of -inf, which would need another array (N, n, n).
     """
-    own = F.reshape(F.contrib.arange_like(points, axis=2), (1, -1, 1))  # (1, n, 1)
+    own = F.reshape(F.contrib.arange_like(nearest, axis=1), (1, -1, 1))  # (1, n, 1)
     place = F.reshape(F.contrib.arange_like(nearest, axis=2), (1, 1, -1))  # (1, 1, k + 1)
     itself = F.broadcast_equal(nearest, own)
     absent = 1e9 * (1 - F.sum(itself, axis=2, keepdims=True))
@@ -130,8 +130,8 @@ def without_itself(F, nearest, points):
 
 def largest_of(F, points, chosen, k):
     """Element-wise maximum over chosen points: points (N, n, C), chosen (N, n, k) -> (N, n, C); gradient to one winner."""
-    count = F.max(F.contrib.arange_like(points, axis=1)) + 1  # n
-    first = F.broadcast_mul(F.contrib.arange_like(points, axis=0), count)  # (N,), row number of each image's first point
+    count = F.max(F.contrib.arange_like(chosen, axis=1)) + 1  # n
+    first = F.broadcast_mul(F.contrib.arange_like(chosen, axis=0), count)  # (N,), row number of each image's first point
     chosen = F.broadcast_add(chosen, F.reshape(first, (-1, 1, 1)))
     flat = F.reshape(points, (-3, 0))  # (N, n, C) -> (N n, C)
     largest = None

@@ -1,11 +1,10 @@
 """IRN's boundary network in training: its objective, and the features it starts from."""
 
-from cian.base.runtime import mx
 from cian.models.checkpoint import NEW_BY_DESIGN
 from cian.models.irn import IRN, STRIDE
 from cian.models.pretrained import load_pretrained
 from cian.training.boundary_loss import BoundaryLoss
-from cian.training.objectives import prepare
+from cian.training.objectives import prepare, to_device
 
 
 class BoundaryObjective:
@@ -21,7 +20,7 @@ class BoundaryObjective:
         prepare(self.net, [self.loss], settings.seed, devices, rnd_type="uniform", magnitude=1)
 
     def __call__(self, batch, device):
-        images, labels = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        images, labels = to_device(batch, self.net, device)
         outputs = self.net(images)
         outputs = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
         return dict(zip(self.loss.terms, self.loss(outputs[0], labels, *outputs[1:])))

@@ -4,15 +4,15 @@ A pair is alike if both pixels have the same confident class, and different if t
 count. Only sources whose whole neighbourhood lies inside the map take part, as in the published code.
 """
 
-from cian.base.runtime import mx
 from cian.inference.paths import destinations, shared_paths
+from cian.training.losses import Loss
 
 EPSILON = 1e-5  # in logarithms and divisions, as published
 IGNORE_FROM = 254.5  # labels above it are no class
 TERMS = ("boundary_background", "boundary_foreground", "boundary_different", "displace_foreground", "displace_background")
 
 
-class BoundaryLoss(mx.gluon.HybridBlock):
+class BoundaryLoss(Loss):
     """The terms of `terms`, each (1,); their sum is the published loss.
 
     Called with boundary logits (N, 1, h, w), labels (N, h, w) of class indices, 255 unknown, and, unless displacement is False,
@@ -62,9 +62,10 @@ class BoundaryLoss(mx.gluon.HybridBlock):
     def _off_object(self, F, field, pairs):
         """Within an object both pixels lead to the same place: D(i) - D(j) = x_j - x_i."""
         total = 0
+        zero = F.zeros_like(F.slice(field, begin=(0, 0, 0, 0), end=(1, 1, 1, 1)))  # of the field's dtype
         for axis in (0, 1):
             offsets = [float(goal[axis]) for goal in destinations(self._radius)]
-            wanted = F.concat(*[F.full((1, 1, 1, 1), offset) for offset in offsets], dim=1)  # (1, D, 1, 1)
+            wanted = F.concat(*[zero + offset for offset in offsets], dim=1)  # (1, D, 1, 1)
             total = total + mean_over(F, F.abs(F.broadcast_sub(self._pairs(F, field, axis), wanted)), pairs) / 4
         return total
 

@@ -68,7 +68,8 @@ def restore_optimizer(trainer, arrays, updates, devices):
                 continue
             parts = []
             while f"opt:{parameter.name}:{len(parts)}" in arrays:
-                parts.append(mx.nd.array(arrays[f"opt:{parameter.name}:{len(parts)}"], ctx=device))
+                value = arrays[f"opt:{parameter.name}:{len(parts)}"]
+                parts.append(mx.nd.array(value, ctx=device, dtype=value.dtype))
             updater.states[index] = tuple(parts) if len(parts) > 1 else (parts[0] if parts else None)
             updater.states_synced[index] = True
             counts[index] = updates
@@ -186,7 +187,7 @@ class Fit:
             key = next((kind + name for kind in ("arg:", "aux:") if kind + name in arrays), None)
             if key is None:
                 raise ValueError(f"{self.run.state_path}: lacks {name}")
-            parameter.set_data(mx.nd.array(arrays[key]))
+            parameter.set_data(mx.nd.array(arrays[key], dtype=arrays[key].dtype))
         if numbers["updates"]:
             restore_optimizer(self.trainer, arrays, numbers["updates"], self.devices)
         self.run.cut_log(numbers["epoch"], numbers["step"])

@@ -1,7 +1,8 @@
 """Training losses as native operators (CIAN paper, Eq. 6-9), equal in value and gradient to the published ones.
 
 Every loss is a mean over the pixels that count in the whole batch of a device (FIDELITY row 15). The published gradients are
-those of this mean times the device's number of images; the training loop applies that factor.
+those of this mean times the device's number of images; the training loop applies that factor. Losses and targets have the
+dtype of the logits.
 """
 
 from cian.base.runtime import mx
@@ -11,15 +12,24 @@ TERMS = ("ce_self", "ce_cross", "cp_self", "cp_cross")  # the four terms of Eq. 
 CLASS_SETS = ("seeds", "tags")
 
 
+class Loss(mx.gluon.HybridBlock):
+    """A loss whose further arguments are brought to the dtype of the first, the logits; symbols stay as they are."""
+
+    def forward(self, logits, *others):
+        if isinstance(logits, mx.nd.NDArray):
+            others = [None if other is None else other.astype(logits.dtype, copy=False) for other in others]
+        return super().forward(logits, *others)
+
+
 def one_hot(F, label, classes):
-    """Labels (N, h, w) -> (N, K, h, w); a label outside 0..K-1, such as 255, becomes all zeros."""
-    return F.transpose(F.one_hot(label, depth=classes), axes=(0, 3, 1, 2))
+    """Labels (N, h, w) -> (N, K, h, w) of their dtype; a label outside 0..K-1, such as 255, becomes all zeros."""
+    return F.stack(*[label == k for k in range(classes)], axis=1)  # F.one_hot would need to be told the dtype
 
 
 def cross_entropy(F, logits, target):
     """Mean over the pixels of a one-hot-or-zero target (N, K, h, w) of -log softmax(logits), result (1,) (Eq. 6 and 8)."""
     total = -F.sum(F.log_softmax(logits, axis=1) * target)  # softmax over classes
-    return total / F.maximum(F.sum(target), F.ones((1,)) * PIXELS_AT_LEAST)
+    return total / F.maximum(F.sum(target), PIXELS_AT_LEAST)
 
 
 def completion_target(F, logits, allowed, classes):
@@ -28,7 +38,7 @@ def completion_target(F, logits, allowed, classes):
     return F.broadcast_mul(one_hot(F, best, classes), allowed)
 
 
-class CIANLoss(mx.gluon.HybridBlock):
+class CIANLoss(Loss):
     """Eq. 9: the chosen terms, each (1,), in the order of `terms`; their sum is the training loss.
 
     class_set: where the completion (Eq. 7) takes an image's classes from. "seeds", as published: the values present in its
@@ -60,7 +70,7 @@ class CIANLoss(mx.gluon.HybridBlock):
         return [cross_entropy(F, logits[term[3:]], target[term[:2]]) for term in self.terms]
 
 
-class TagLoss(mx.gluon.HybridBlock):
+class TagLoss(Loss):
     """Multi-label sigmoid loss: mean over images and classes of the binary cross entropy, logits and tags (N, C) -> (1,)."""
 
     def hybrid_forward(self, F, logits, tags):

@@ -23,6 +23,12 @@ def prepare(net, others, seed, devices, rnd_type="gaussian", magnitude=2):
         block.hybridize()
 
 
+def to_device(batch, net, device):
+    """The arrays of a batch as NDArrays on `device`, of the dtype of the network's parameters."""
+    dtype = next(iter(net.collect_params().values())).dtype
+    return [mx.nd.array(array, ctx=device, dtype=dtype) for array in batch]
+
+
 class SegmentationObjective:
     """CIAN's loss of groups: batches are images (P, G, 3, S, S), labels (P, G, s, s), tags (P, G, K).
 
@@ -39,7 +45,7 @@ class SegmentationObjective:
         prepare(self.net, [self.loss] if self.group is None else [self.loss, self.group], s.seed, devices)
 
     def __call__(self, batch, device):
-        images, labels, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        images, labels, tags = to_device(batch, self.net, device)
         labels, tags = labels.reshape((-3, -2)), tags.reshape((-3, -2))  # (P, G, ...) -> (P G, ...)
         if self.group is None:
             losses = self.loss(self.net(images.reshape((-3, -2))), labels)
@@ -58,7 +64,7 @@ class ClassifierObjective:
         prepare(self.net, [self.loss], settings.seed, devices)
 
     def __call__(self, batch, device):
-        images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        images, tags = to_device(batch, self.net, device)
         return {"tags": self.loss(self.net(images), tags)}
 
 
@@ -74,7 +80,7 @@ class MatchingObjective:
         prepare(self.net, [self.loss], settings.seed, devices)
 
     def __call__(self, batch, device):
-        images, tags = (mx.nd.array(array, ctx=device, dtype="float32") for array in batch)
+        images, tags = to_device(batch, self.net, device)
         logits = self.net(images)  # (P, G, C)
         return {"tags": self.loss(logits.reshape((-3, 0)), tags.reshape((-3, 0)))}  # (P G, C)
 

@@ -99,3 +99,26 @@ def test_tag_loss():
     wanted = np.mean([np.log1p(np.exp(-2.0)), 0.0, 100.0, np.log(2)])  # by hand: -log sigmoid, stable at +-100
     value = TagLoss()(mx.nd.array(logits), mx.nd.array(tags))
     assert value.shape == (1,) and value.asscalar() == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize("class_set", ["seeds", "tags"])
+def test_in_double_precision(case, class_set, hybridize):
+    """Logits in float64 give losses and targets in float64, whatever the dtype of labels and tags."""
+    own, cross = (array.astype("float64") for array in case[:2])
+    tags = np.eye(K)[[1, 2, 3]] + np.eye(K)[0]
+    allowed = hot(case[2]).max(axis=(2, 3)) if class_set == "seeds" else tags
+    loss = CIANLoss(K, TERMS, class_set)
+    if hybridize:
+        loss.hybridize()
+    logits = [mx.nd.array(array, dtype="float64") for array in (own, cross)]
+    label = mx.nd.array(case[2], dtype="uint8")
+    found = loss(logits[0], label, logits[1], mx.nd.array(tags, dtype="float32"))
+    targets = {"ce": hot(case[2]), "cp": completed(cross, allowed)}
+    for term, value in zip(TERMS, found):
+        target, logp = targets[term[:2]], np.log(softmax(own if term.endswith("self") else cross))
+        assert value.dtype == np.float64
+        assert value.asscalar() == pytest.approx(-(logp * target).sum() / target.sum(), rel=1e-13)
+    tag_loss = TagLoss()(logits[0].mean(axis=(2, 3)), mx.nd.array(np.zeros((N, K)), dtype="float32"))
+    assert tag_loss.dtype == np.float64
+    assert tag_loss.asscalar() == pytest.approx(np.log1p(np.exp(own.mean(axis=(2, 3)))).mean(), rel=1e-13)
