@@ -105,6 +105,60 @@ def test_right_imports_pass(room, source):
     assert faults_of_imports("x.py", room, imported(ast.parse(source))) == []
 
 
+def module_imports(module):
+    """The cian modules that a module imports when it is itself imported, that is, at its top level."""
+    path = ROOT.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    top = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = {name for name in imported(ast.Module(top, [])) if name.split(".")[0] == "cian"}
+    return {name for name in names if (ROOT.joinpath(*name.split(".")).with_suffix(".py")).is_file()}
+
+
+def all_imports(module):
+    """A module and all modules of this package that importing it brings along."""
+    seen, todo = set(), [module]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(module_imports(name))
+    return seen
+
+
+STARTERS = ("map_parallel", "stream_parallel", "submit", "delayed", "run_all", "partial")  # what hands work to a process
+
+
+def worker_modules(module, tree):
+    """{function: module that holds it} of the functions that a module hands to worker processes."""
+    origin = {node.name: module for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cian"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = ROOT.joinpath(*inner.split(".")).with_suffix(".py").is_file()
+                origin[alias.asname or alias.name] = inner if is_module else node.module
+    found = {}
+    for node in ast.walk(tree):
+        called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+        if called in STARTERS and node.args:
+            work = node.args[0]
+            base = work.value if isinstance(work, ast.Attribute) else work
+            if isinstance(base, ast.Name) and base.id in origin:
+                found[ast.unparse(work) if hasattr(ast, "unparse") else base.id] = origin[base.id]
+    return found
+
+
+def test_worker_processes_do_not_load_mxnet():
+    work = {}
+    for path in PACKAGE:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if module != "cian.evaluation.matching_cost":  # measures MXNet in a process of its own
+            work.update({(module, name): where for name, where in worker_modules(module, ast.parse(path.read_text())).items()})
+    assert len(work) > 10 and "cian.inference.masks" in work.values() and "cian.seeds.seeds" in work.values()
+    assert [key for key, where in work.items() if "cian.base.runtime" in all_imports(where)] == []
+    assert "cian.base.runtime" in all_imports("cian.inference.segmenter")
+
+
 def faults_of_calls(name, tree):
     """Calls that could execute what a file holds, and star imports: one line each."""
     faults = []

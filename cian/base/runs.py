@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base.files import read_json, replacing, write_json, write_text
+from cian.base.parallel import processors
 
 
 def settings_record(settings):
@@ -153,11 +155,22 @@ def folder_digest(folder, ids, suffix):
     return total.hexdigest()
 
 
+def machine():
+    """The processor and how many of it may be used: `AMD EPYC 7763 64-Core Processor, 2 processors`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []  # not Linux
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {processors()} processors"
+
+
 def circumstances(versions):
-    """Command line, commit, date and versions, for settings.json."""
+    """Command line, commit, date, machine and versions, for settings.json."""
     return {
         "command": sys.argv,
         "commit": git_commit(),
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "machine": machine(),
         "versions": versions,
     }

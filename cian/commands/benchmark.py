@@ -45,7 +45,7 @@ def parse_args(argv=None):
     count.add_argument("--backbones", default="resnet101,resnet50", help="comma-separated names")
     count.add_argument("--size", type=side_lengths, default=(321, 321), help="of the images: 321, or HEIGHTxWIDTH")
     count.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
-    count.add_argument("--results", type=Path, help="also write each number as a result JSON into this folder")
+    count.add_argument("--results", type=Path, help="also put the numbers into results.jsonl of this folder")
     count.add_argument("--json", type=Path, help="also write the figures to this file")
     count.set_defaults(run=run_complexity, show=complexity_table)
     salient = commands.add_parser(
@@ -73,7 +73,7 @@ def parse_args(argv=None):
     matching.add_argument("--side", type=int, default=32, help="of the square feature maps; 32 for crops of 512 pixels")
     matching.add_argument("--repeats", type=int, default=3, help="measurements whose median is taken")
     matching.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
-    matching.add_argument("--results", type=Path, help="also write each time as a result JSON into this folder")
+    matching.add_argument("--results", type=Path, help="also put the times into results.jsonl of this folder")
     matching.add_argument("--json", type=Path, help="also write the figures to this file")
     matching.set_defaults(run=run_matching, show=matching_table)
     ways = commands.add_parser(

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cian.base.files import write_json
+from cian.data.lists import find_list, read_id_file
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.evaluation.metrics import evaluate_folder
 from cian.evaluation.seeds import THRESHOLDS, measure_cams, write_curve
@@ -24,7 +25,8 @@ def parse_args(argv=None):
     parser.add_argument("--curve", type=Path, help="with --cams: write mean IoU by threshold to CURVE.csv and CURVE.png")
     parser.add_argument("--mark", type=float, help="with --cams: another threshold to measure at and mark, in (0, 1)")
     parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
-    parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line")
+    parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line, or the name of a list "
+                        "of the data set that --ground-truth lies in")  # fmt: skip
     parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
     parser.add_argument(
         "--class-names",
@@ -45,16 +47,6 @@ def parse_args(argv=None):
     if args.cams is not None and args.seeds:
         parser.error("--seeds needs --predictions")
     return args
-
-
-def read_ids(path):
-    """The ids in a text file, one a line; a missing or empty file is an error that names it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such list of ids")
-    ids = path.read_text(encoding="utf-8").split()
-    if not ids:
-        raise ValueError(f"{path}: expected one id a line, found none")
-    return ids
 
 
 def class_names(file, ground_truth):
@@ -164,7 +156,8 @@ def main(argv=None):
     args = parse_args(argv)
     chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
     try:
-        ids, names = read_ids(args.list), class_names(args.class_names, args.ground_truth)
+        ids = read_id_file(find_list(args.list, args.ground_truth.resolve().parent))
+        names = class_names(args.class_names, args.ground_truth)
         with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
             evaluate = evaluate_masks if args.cams is None else evaluate_cams
             table, result = evaluate(args, ids, names, chosen, bar.update)

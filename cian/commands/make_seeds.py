@@ -14,22 +14,21 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
-from cian.base.files import read_json, replacing, write_json
+from cian.base.files import read_json, write_json
 from cian.base.parallel import map_parallel
 from cian.base.runs import settings_record
 from cian.config import Classifier, Seeding, add_arguments, from_arguments
-from cian.data.cams import load_cam, read_seed, resize_maps, save_cam
-from cian.data.images import read_image, write_label
+from cian.data.cams import load_cam, save_cam
+from cian.data.images import read_image
 from cian.data.voc import open_dataset
 from cian.seeds import saliency
 from cian.seeds.activation import activation_maps
 from cian.seeds.classifiers import SETTINGS as METHODS
 from cian.seeds.classifiers import load_classifier
-from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, make_seed, substituted_ids
+from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
 
 
 def parse_args(argv):
@@ -78,30 +77,6 @@ def parse_args(argv):
 def has_cam(path, class_ids):
     """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
     return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
-
-
-def write_saliency(dataset, folder, method, image_id):
-    """Write the saliency of one image as grey PNG, 0..255."""
-    values = saliency.saliency(read_image(dataset.image_path(image_id)), method)
-    with replacing(folder / f"{image_id}.png") as temporary:
-        Image.fromarray(np.rint(255 * values).astype(np.uint8)).save(str(temporary), format="PNG")
-
-
-def write_seed(dataset, output, cams, recipe, item):
-    """Write the seed of one image from its CAM file in folder `cams` and its saliency file, or its ground truth.
-
-    recipe: see `make_recipe`; item: (id, path of its saliency map, whether the ground truth takes the seed's place).
-    """
-    image_id, map_path, substituted = item
-    size = read_image(dataset.image_path(image_id)).shape[:2]
-    if substituted:
-        seed = read_seed(dataset.mask_path(image_id), size, len(dataset.classes))
-    else:
-        class_ids, maps = load_cam(cams / f"{image_id}.npz")
-        salient = saliency.read_saliency(map_path, size)
-        thresholds = recipe["cam_threshold"], recipe["saliency_threshold"]
-        seed = make_seed(resize_maps(maps, size), class_ids, salient, *thresholds, recipe["overlap"])
-    write_label(output / "seeds" / f"{image_id}.png", seed)
 
 
 def make_recipe(args, settings, method, ids):
@@ -180,7 +155,8 @@ def make_maps(args, settings, method, dataset, tags, maps, output):
             save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps_of_image)
     if not (args.saliency_maps or args.cams_only):
         todo = [i for i in tags if not maps[i].exists()]
-        run_all(functools.partial(write_saliency, dataset, output / "saliency", method), todo, "saliency", args.workers)
+        write = functools.partial(saliency.write_saliency, dataset, output / "saliency", method)
+        run_all(write, todo, "saliency", args.workers)
 
 
 def maps_record(args, settings, method, ids, tags):

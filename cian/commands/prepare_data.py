@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from cian.data import archives, coco_voc, sbd
 from cian.data.check import check_dataset
-from cian.data.voc import open_dataset, read_id_file
+from cian.data.lists import read_id_file
+from cian.data.voc import open_dataset
 from cian.scenes.generate import generate
 
 NOTES_SHOWN = 10

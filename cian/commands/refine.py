@@ -17,12 +17,12 @@ from cian.base.parallel import stream_parallel
 from cian.base.runs import folder_digest, settings_record
 from cian.config import Refinement, add_arguments, from_arguments
 from cian.data.cams import load_cam
-from cian.data.images import read_image, read_label, write_label
+from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures.refinement import refinement_sheet
 from cian.figures.sheet import write_png
 from cian.inference.boundary import boundary_map, load_boundary_network
-from cian.inference.refinement import USED, needs_boundary, refine
+from cian.inference.refinement import USED, needs_boundary, write_refined
 
 
 def parse_args(argv):
@@ -45,13 +45,6 @@ def parse_args(argv):
     if args.pictures < 0:
         parser.error("--pictures: expected 0 or more")
     return args
-
-
-def write_mask(dataset, cams, output, method, settings, image_id, boundary):
-    """Write the mask of one image."""
-    class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
-    image = read_image(dataset.image_path(image_id))
-    write_label(Path(output) / f"{image_id}.png", refine(image, class_ids, maps, method, settings, boundary))
 
 
 def write_sheet(path, dataset, cams, output, settings, ids, boundary_of):
@@ -88,7 +81,7 @@ def main(argv=None):
         return boundary_map(net, image, settings.boundary_size, settings.boundary_flip, device)
 
     todo = [i for i in ids if not (output / f"{i}.png").is_file()]
-    work = functools.partial(write_mask, dataset, args.cams, output, args.refine, settings)
+    work = functools.partial(write_refined, dataset, args.cams, output, args.refine, settings)
     with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"refine {args.refine}", unit="image") as bar:
         for _ in stream_parallel(work, ((i, boundary_of(i)) for i in todo), args.workers):
             bar.update(1)

@@ -6,7 +6,6 @@ labels are written to OUTPUT/labels/ID.png (255 where class activation is not su
 
 import argparse
 import functools
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -14,10 +13,8 @@ from cian.base.parallel import map_parallel
 from cian.base.runs import folder_digest
 from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
-from cian.data.cams import load_cam
-from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
-from cian.inference.cam_labels import confident_label
+from cian.inference.cam_labels import write_confident_label
 from cian.training.boundary import BoundaryObjective, load_backbone
 from cian.training.tool import Training, add_training_options
 
@@ -27,14 +24,6 @@ def parse_args(argv):
     add_training_options(parser, BoundaryTraining, with_tags=False)
     parser.add_argument("--cams", required=True, help="folder with ID.npz, class activation maps of make_seeds.py")
     return parser.parse_args(argv)
-
-
-def write_confident_label(dataset, cams, folder, settings, image_id):
-    """Write the label of one image."""
-    class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
-    image = read_image(dataset.image_path(image_id))
-    thresholds = settings.confident_foreground, settings.confident_background
-    write_label(folder / f"{image_id}.png", confident_label(image, class_ids, maps, *thresholds, settings.label_crf_iterations))
 
 
 def make_labels(dataset, ids, cams, folder, settings):

@@ -1,6 +1,6 @@
 """CIAN's Table 1: parameters and multiply-adds of the three networks, as complexity.py counts them, beside the paper's."""
 
-from cian.base.results import Measurement, run_name, write_result
+from cian.base.results import Measurement, run_name, write_results
 from cian.evaluation.complexity import TABLE1_SIZE, table1
 
 TABLE = "CIAN 1"
@@ -29,6 +29,7 @@ def count_networks(backbones, size, paper):
 
 def write_counts(folder, counted, commit):
     """Write each number of count_networks; another backbone or size than the paper's is named in the column."""
+    found = []
     for entry in counted:
         size = "x".join(map(str, entry["size"]))
         settings = {"backbone": entry["backbone"], "size": entry["size"], "without": ["fc1"]}
@@ -37,7 +38,8 @@ def write_counts(folder, counted, commit):
         for column, (_, unit, _) in COUNTS.items():
             name = f"{column}, {entry['backbone']}, {size}" if other else column
             value = entry[column]["measured"]
-            write_result(folder, Measurement(TABLE, entry["row"], name, value, unit, run, commit, settings=settings))
+            found.append(Measurement(TABLE, entry["row"], name, value, unit, run, commit, settings=settings))
+    write_results(folder, found)
 
 
 def count_table(counted):

@@ -10,7 +10,7 @@ import time
 
 from loky import ProcessPoolExecutor
 
-from cian.base.results import Measurement, run_name, write_result
+from cian.base.results import Measurement, run_name, write_results
 from cian.base.runtime import mx
 from cian.models.matching import InterMatching
 
@@ -71,13 +71,15 @@ def matching_costs(channels, groups, side, paper, repeats=3, progress=None):
 
 def write_costs(folder, costs, commit):
     """Write each measurement's seconds; those that are not of the paper's features name theirs in the column."""
+    found = []
     for entry in costs:
         size = f"{entry['side']}x{entry['side']}x{entry['channels']}"
         column = COLUMN if (entry["channels"], entry["side"]) == (PAPER_CHANNELS, PAPER_SIDE) else f"{COLUMN}, {size}"
         settings = {key: entry[key] for key in ("channels", "group", "side", "threads")}
         run = run_name("matching", "cpu", size, f"N{entry['group']}", settings)
         row = f"N = {entry['group']}"
-        write_result(folder, Measurement(TABLE, row, column, entry["seconds"], "s", run, commit, settings=settings))
+        found.append(Measurement(TABLE, row, column, entry["seconds"], "s", run, commit, settings=settings))
+    write_results(folder, found)
 
 
 def cost_table(costs):

@@ -4,10 +4,12 @@ Ahn, Cho and Kwak, "Weakly Supervised Learning of Instance Segmentation with Int
 Source: the published code's `step/cam_to_ir_label.py`, whose CRF has narrower colours than CIAN's.
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from cian.data.cams import resize_maps
-from cian.data.images import IGNORE
+from cian.data.cams import load_cam, resize_maps
+from cian.data.images import IGNORE, read_image, write_label
 from cian.inference.crf import CRFSettings, dense_crf
 
 FOREGROUND_THRESHOLD, BACKGROUND_THRESHOLD, CRF_ITERATIONS = 0.3, 0.05, 10  # published values
@@ -76,3 +78,11 @@ def confident_label(
         for threshold in (foreground, background)
     )
     return np.where(sure > 0, sure, np.where(possible == 0, 0, IGNORE)).astype(np.uint8)
+
+
+def write_confident_label(dataset, cams, folder, settings, image_id):
+    """Write folder/ID.png, the `confident_label` of one image by config.BoundaryTraining, from cams/ID.npz."""
+    class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
+    image = read_image(dataset.image_path(image_id))
+    thresholds = settings.confident_foreground, settings.confident_background
+    write_label(folder / f"{image_id}.png", confident_label(image, class_ids, maps, *thresholds, settings.label_crf_iterations))

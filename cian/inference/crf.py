@@ -7,7 +7,7 @@ kernels' defaults are those of the published CIAN code (FIDELITY.md row 24), as 
 import functools
 import importlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,11 @@ from pydensecrf.densecrf import DenseCRF2D
 COARSE = 8  # the classes are chosen at 1/8 of the resolution, that of the network's own output
 NEAR = 0.2  # probability at that resolution from which a class may win
 LANES = 4  # floats in one vector instruction: 4 classes cost what 1 does
+LARGEST = 1e6  # of widths and weights
+#: most widths that an image may be long, or its colours may span: the lattices number their cells in 16 bits, and a cell is
+#: about 1/3 (Gaussian kernel, 2 dimensions) or 1/9 (bilateral, 5) of a width
+MOST_WIDTHS = {"gaussian_sxy": 10000, "bilateral_sxy": 3000, "bilateral_srgb": 3000}
+NATIVE_WIDTHS = 200  # the same for native/, whose bilateral lattice has 12 bits; narrower kernels are left to pydensecrf
 NATIVE_CLASSES = 8  # what native/mean_field.cpp is compiled for
 
 
@@ -29,6 +34,15 @@ class CRFSettings:
     bilateral_srgb: float = 13.0
     bilateral_compat: float = 10.0
 
+    def __post_init__(self):
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+                raise TypeError(f"{item.name}: expected a number, found {value!r}")
+            least = -LARGEST if item.name.endswith("_compat") else 0
+            if not (least < value < LARGEST):  # NaN is not
+                raise ValueError(f"{item.name}: expected a number above {least:g} and below {LARGEST:g}, found {value!r}")
+
 
 def dense_crf(image, logits, iterations, method="exact", settings=CRFSettings()):
     """The most probable class of each pixel after the dense CRF: uint8 (H, W).
@@ -37,7 +51,8 @@ def dense_crf(image, logits, iterations, method="exact", settings=CRFSettings())
     iterations: rounds of mean field; the published code takes 5 at test and 10 for pseudo labels.
     method: `exact` gives what pydensecrf gives on all classes; `pruned` merges the classes that cannot win (`survivors`);
     `compiled` gives the same as `exact` up to rounding, for up to 8 classes in half the time.
-    Raises TypeError on a wrong dtype, ValueError on a wrong shape, NaN or infinite logits, or an unknown method.
+    Raises TypeError on a wrong dtype, ValueError on a wrong shape, NaN or infinite logits, an unknown method, or a kernel too
+    narrow for the image.
     """
     kept, probability = _run(image, logits, iterations, method, settings)
     return kept.astype(np.uint8)[probability.argmax(axis=0)]
@@ -57,6 +72,7 @@ def crf_probabilities(image, logits, iterations, method="exact", settings=CRFSet
 def _run(image, logits, iterations, method, settings):
     """Indices of the classes that take part, int (k,), and their probabilities, float32 (k, H, W)."""
     _check(image, logits, iterations)
+    _check_widths(image, settings)
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(sorted(METHODS))}, found {method!r}")
     return METHODS[method](image, logits, iterations, settings)
@@ -67,7 +83,7 @@ def _exact(image, logits, iterations, settings):
 
 
 def _compiled(image, logits, iterations, settings):
-    if len(logits) > NATIVE_CLASSES or not native():
+    if not _is_native(image, len(logits), settings):
         return _exact(image, logits, iterations, settings)
     weights = np.ones(len(logits), np.float32)
     return np.arange(len(logits)), _native_mean_field(image, np.ascontiguousarray(logits), iterations, settings, weights)
@@ -91,7 +107,7 @@ def _pruned(image, logits, iterations, settings):
     rest = top + np.log(sum(np.exp(logits[k] - top) for k in others))
     weights = np.append(np.ones(len(kept)), _share(small_logits, others, small_settings)).astype(np.float32)
     merged = np.concatenate([logits[kept], rest[None]])  # (k + 1, H, W)
-    run = _native_mean_field if len(merged) <= NATIVE_CLASSES and native() else _mean_field
+    run = _native_mean_field if _is_native(image, len(merged), settings) else _mean_field
     return kept, run(image, merged, iterations, settings, weights)[:-1]
 
 
@@ -163,6 +179,12 @@ def native():
         return None
 
 
+def _is_native(image, classes, settings):
+    """Is there the compiled module, and does it take so many classes, and kernels so narrow?"""
+    widths = max(*image.shape[:2]) / settings.bilateral_sxy, 255 / settings.bilateral_srgb
+    return classes <= NATIVE_CLASSES and max(widths) <= NATIVE_WIDTHS and native() is not None
+
+
 def _native_mean_field(image, logits, iterations, settings, weights):
     """As `_mean_field`, up to rounding, for at most NATIVE_CLASSES classes."""
     result = np.empty(logits.shape, np.float32)
@@ -201,3 +223,11 @@ def _check(image, logits, iterations):
         raise ValueError(f"logits: expected finite values, found {np.count_nonzero(~np.isfinite(logits))} that are not")
     if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)) or iterations < 0:
         raise ValueError(f"iterations: expected an integer >= 0, found {iterations!r}")
+
+
+def _check_widths(image, settings):
+    """ValueError where a kernel is so narrow for the image that its lattice would overflow, which ends the process."""
+    for name, most in MOST_WIDTHS.items():
+        span, value = 255 if name.endswith("srgb") else max(image.shape[:2]), getattr(settings, name)
+        if span / value > most:
+            raise ValueError(f"{name}: {value!r} is too narrow, expected at least {span / most:.3g} for {image.shape}")

@@ -1,5 +1,9 @@
 """From class activation to masks: by a threshold, by a threshold and a dense CRF, or by the random walk of IRN."""
 
+from pathlib import Path
+
+from cian.data.cams import load_cam
+from cian.data.images import read_image, write_label
 from cian.inference.cam_labels import crf_label, label_of_scores, threshold_label
 from cian.inference.random_walk import walk_scores
 
@@ -34,3 +38,10 @@ def refine(image, class_ids, maps, method, settings, boundary=None):
     scores = walk_scores(maps, boundary, image.shape[:2], s.walk_radius, s.walk_beta, s.walk_exponent)
     label = label_of_scores(scores, class_ids, s.walk_threshold)
     return crf_label(image, label, [0, *class_ids], s.crf_iterations) if method == "walk+crf" else label
+
+
+def write_refined(dataset, cams, output, method, settings, image_id, boundary):
+    """Write output/ID.png, the mask of one image, from its class activation cams/ID.npz; arguments as of `refine`."""
+    class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
+    image = read_image(dataset.image_path(image_id))
+    write_label(Path(output) / f"{image_id}.png", refine(image, class_ids, maps, method, settings, boundary))

@@ -1,16 +1,14 @@
 """Logits of whole images, and the masks made of them with a dense CRF in worker processes while the network works on."""
 
 from collections import OrderedDict, deque
-from pathlib import Path
 
 import cv2
-import numpy as np
 from loky import ProcessPoolExecutor
 
 from cian.base.runtime import mx
-from cian.data.images import read_image, write_label
+from cian.data.images import read_image
 from cian.data.transforms import pad
-from cian.inference.crf import dense_crf
+from cian.inference.masks import write_masks
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, STRIDE
 from cian.models.multi_scale import MultiScale
@@ -69,27 +67,6 @@ class Segmenter:
                 self._prepared.popitem(last=False)
         self._prepared.move_to_end(size)
         return self._prepared[size]
-
-
-def write_masks(image_path, logits, output, name, crf_iterations, crf_method, allowed=None):
-    """Write arg max of logits (K, H, W) as output/pred/NAME.png, and after the CRF as output/pred_crf/NAME.png.
-
-    crf_iterations 0 leaves the second out. allowed: class indices that may occur (a filter by image tags), None for all.
-    """
-    if allowed is not None:
-        logits = keep_classes(logits, allowed)
-    if crf_iterations:
-        refined = dense_crf(read_image(image_path), logits, crf_iterations, crf_method)
-        write_label(Path(output) / "pred_crf" / f"{name}.png", refined)
-    write_label(Path(output) / "pred" / f"{name}.png", logits.argmax(axis=0))  # last: it tells that the image is done
-
-
-def keep_classes(logits, allowed):
-    """Logits (K, H, W) with those of other classes lowered so far that they cannot win."""
-    lowest = logits.min() - 100
-    kept = np.full_like(logits, lowest)
-    kept[list(allowed)] = logits[list(allowed)]
-    return kept
 
 
 def predict_all(segmenter, items, output, crf_iterations, crf_method="exact", workers=1):

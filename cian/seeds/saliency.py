@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cian.data.images import open_image
+from cian.base.files import replacing
+from cian.data.images import open_image, read_image
 from cian.seeds.barrier import minimum_barrier
 from cian.seeds.superpixels import distances, geodesic_distances, normalise, segment, to_lab
 
@@ -167,3 +168,10 @@ def read_saliency(path, size):
     if values.shape != tuple(size):
         raise ValueError(f"{path}: expected the size of its image, {tuple(size)} (H, W), found {values.shape}")
     return values.astype(np.float32) / (65535 if image.mode.startswith("I") else 255)
+
+
+def write_saliency(dataset, folder, method, image_id):
+    """Write the saliency of one image as grey PNG, 0..255."""
+    values = saliency(read_image(dataset.image_path(image_id)), method)
+    with replacing(folder / f"{image_id}.png") as temporary:
+        Image.fromarray(np.rint(255 * values).astype(np.uint8)).save(str(temporary), format="PNG")

@@ -6,8 +6,9 @@ most 0.06; "all the remaining unassigned pixels and conflictual assignments are 
 
 import numpy as np
 
-from cian.data.cams import check_cam, check_unit
-from cian.data.images import IGNORE
+from cian.data.cams import check_cam, check_unit, load_cam, read_seed, resize_maps
+from cian.data.images import IGNORE, read_image, write_label
+from cian.seeds.saliency import read_saliency
 
 CAM_THRESHOLD = 0.3
 SALIENCY_THRESHOLD = 0.06  # for the paper's saliency (DRFI); cian.seeds.saliency.METHODS holds those of the embedded methods
@@ -74,3 +75,20 @@ def substituted_ids(ids, share, seed=0):
     names = sorted(ids)
     drawn = {names[index] for index in order[: round(share * len(ids))]}
     return [name for name in ids if name in drawn]
+
+
+def write_seed(dataset, output, cams, recipe, item):
+    """Write the seed of one image from its CAM file in folder `cams` and its saliency file, or its ground truth.
+
+    recipe: thresholds and overlap, as in recipe.json; item: (id, path of its saliency map, whether the truth takes its place).
+    """
+    image_id, map_path, substituted = item
+    size = read_image(dataset.image_path(image_id)).shape[:2]
+    if substituted:
+        seed = read_seed(dataset.mask_path(image_id), size, len(dataset.classes))
+    else:
+        class_ids, maps = load_cam(cams / f"{image_id}.npz")
+        salient = read_saliency(map_path, size)
+        thresholds = recipe["cam_threshold"], recipe["saliency_threshold"]
+        seed = make_seed(resize_maps(maps, size), class_ids, salient, *thresholds, recipe["overlap"])
+    write_label(output / "seeds" / f"{image_id}.png", seed)

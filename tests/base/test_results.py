@@ -1,11 +1,14 @@
-"""Result files and run names: what is written is read again, what is wrong is named, same settings give the same name."""
+"""Results and run names: what is written is read again, what is wrong is named, same settings give the same name."""
 
 import dataclasses
+import json
+import multiprocessing
 
 import pytest
 
-from cian.base.files import read_json, write_json, write_text
-from cian.base.results import Measurement, read_paper, read_result, read_results, result_path, run_name, write_result
+from cian.base import results
+from cian.base.files import write_json, write_text
+from cian.base.results import Measurement, line_of, natural, read_paper, read_results, run_name, write_results
 
 GOOD = Measurement(
     "CIAN 4", "no CRF, ratio 0.05", "ResNet101 ours", 61.25, "%", "cian_resnet101_voc12-0a1b2c3d", "abc", (0,),
@@ -18,28 +21,74 @@ def changed(**values):
 
 
 def test_written_and_read_again(tmp_path):
-    path = write_result(tmp_path, GOOD)
-    assert path.name == "cian-4_no-crf-ratio-0.05_resnet101-ours_cian_resnet101_voc12-0a1b2c3d.json"
-    assert read_result(path) == GOOD and read_results(tmp_path) == [GOOD]
-    assert list(read_json(path))[:8] == ["table", "row", "column", "value", "unit", "run", "commit", "seeds"]
-    other = changed(run="cian_resnet101_voc12-ffffffff", seeds=(1,))
-    write_result(tmp_path, other)
-    assert read_results(tmp_path) == [GOOD, other]
+    path = write_results(tmp_path / "voc12", [GOOD])
+    assert path == tmp_path / "voc12" / "results.jsonl" and read_results(tmp_path / "voc12") == [GOOD]
+    assert path.read_text() == (
+        '{"table": "CIAN 4", "row": "no CRF, ratio 0.05", "column": "ResNet101 ours", "value": 61.25, "unit": "%", '
+        '"seeds": [0], "run": "cian_resnet101_voc12-0a1b2c3d", "commit": "abc", "fingerprint": "f00d", '
+        '"settings": {"lr": 0.0005, "scales": [1, 0.5]}}\n'
+    )
+    dated = changed(run="cian_resnet101_voc12-ffffffff", seeds=(1,), date="2026-11-27", machine="8 x M", row="größer")
+    write_results(tmp_path / "voc12", [dated])
+    assert read_results(tmp_path / "voc12") == [dated, GOOD]
 
 
-def test_the_same_number_keeps_its_file_and_another_replaces_it(tmp_path):
-    path = write_result(tmp_path, GOOD)
-    write_result(tmp_path, changed(commit="later"))
-    assert read_result(path).commit == "abc"
-    write_result(tmp_path, changed(commit="later", value=61.5))
-    assert read_result(path) == changed(commit="later", value=61.5)
+def test_lines_are_sorted_whatever_was_measured_first(tmp_path):
+    cells = [(table, row, run) for table in ("IV", "V") for row in ("k = 8", "k = 10") for run in ("s2", "s10")]
+    found = [changed(table=table, row=row, run=run) for table, row, run in cells]
+    write_results(tmp_path / "a", found)
+    for one in found[::-1]:
+        write_results(tmp_path / "b", [one])
+    assert read_results(tmp_path / "a") == read_results(tmp_path / "b") == found
+    assert sorted(["a = 1.5", "a = 1.25", "10", "9a", "9"], key=natural) == ["9", "9a", "10", "a = 1.25", "a = 1.5"]
 
 
-def test_two_cells_of_one_file_name_are_refused(tmp_path):
-    write_result(tmp_path, changed(row="+ CE"))
-    assert result_path(tmp_path, changed(row="CE")) == result_path(tmp_path, changed(row="+ CE"))
-    with pytest.raises(ValueError, match="has the same file name"):
-        write_result(tmp_path, changed(row="CE"))
+def test_the_same_number_keeps_its_line_and_another_replaces_it(tmp_path):
+    path = write_results(tmp_path, [GOOD, changed(row="CRF, ratio 0")])
+    before = path.read_text()
+    write_results(tmp_path, [changed(commit="later", date="2026-11-27", machine="another")])
+    assert path.read_text() == before
+    for other in (changed(commit="later", value=61.5), changed(commit="later", settings={"lr": 1})):
+        write_results(tmp_path, [other])
+        assert read_results(tmp_path)[1] == other and len(read_results(tmp_path)) == 2
+        assert path.read_text().splitlines()[0] == before.splitlines()[0]
+
+
+def test_all_or_nothing(tmp_path, monkeypatch):
+    def twice():
+        yield changed(row="first")
+        raise RuntimeError("the second cannot be read")
+
+    write_results(tmp_path, [GOOD])
+    with pytest.raises(RuntimeError, match="second"):
+        write_results(tmp_path, twice())
+    assert read_results(tmp_path) == [GOOD]
+    (tmp_path / "results.jsonl").write_text(line_of(GOOD) + "\n{")
+    with pytest.raises(ValueError, match="results.jsonl, line 2: not valid JSON"):
+        write_results(tmp_path, [changed(row="first")])
+    assert (tmp_path / "results.jsonl").read_text() == line_of(GOOD) + "\n{"
+
+
+def write_ten(folder, number):
+    for row in range(10):
+        write_results(folder, [changed(row=f"row {row}", run=f"run-{number}")])
+
+
+def test_several_processes_lose_no_number(tmp_path):
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_ten, args=(tmp_path, number)) for number in range(4)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    assert [one.exitcode for one in writers] == [0] * 4 and len(read_results(tmp_path)) == 40
+
+
+def test_single_files_of_earlier_versions_are_not_passed_over(tmp_path):
+    write_json(tmp_path / "cian-4_no-crf-ratio-0.05_resnet101-ours_cian_resnet101_voc12-0a1b2c3d.json", {})
+    for act in (lambda: read_results(tmp_path), lambda: write_results(tmp_path, ())):
+        with pytest.raises(ValueError, match="1 measurements in single files of an earlier version, expected results.jsonl"):
+            act()
 
 
 @pytest.mark.parametrize(
@@ -51,6 +100,7 @@ def test_two_cells_of_one_file_name_are_refused(tmp_path):
         ({"row": ""}, "row: empty"),
         ({"unit": None}, "unit: None, expected str"),
         ({"commit": 7}, "commit: 7, expected str or NoneType"),
+        ({"date": 2026}, "date: 2026, expected str or NoneType"),
         ({"seeds": (0, 1.5)}, r"seeds: \(0, 1.5\), expected whole numbers"),
         ({"seeds": 0}, "seeds: 0, expected tuple"),
         ({"settings": {1: 2}}, "settings: key 1, expected text"),
@@ -62,31 +112,32 @@ def test_a_wrong_field_is_named(values, message):
         changed(**values)
 
 
-def test_a_wrong_file_is_named(tmp_path):
-    path = write_result(tmp_path, GOOD)
-    good = read_json(path)
+def test_a_wrong_line_is_named(tmp_path):
+    path = write_results(tmp_path, [GOOD])
+    good = json.loads(path.read_text())
     for values, message in (
         ({**good, "value": "much"}, "value: 'much', expected"),
         ({**good, "seeds": ["a"]}, "expected whole numbers"),
         ({**good, "colour": 1}, "missing nothing; unknown colour"),
         ({key: good[key] for key in good if key != "run"}, "missing run; unknown nothing"),
         ([1], "expected an object, found list"),
+        (good, "CIAN 4, no CRF, ratio 0.05, ResNet101 ours, cian_resnet101_voc12-0a1b2c3d: stands there twice"),
     ):
-        write_json(path, values)
-        with pytest.raises(ValueError, match=message) as caught:
+        write_text(path, json.dumps(good) + "\n" + json.dumps(values) + "\n")
+        with pytest.raises(ValueError) as caught:
             read_results(tmp_path)
-        assert str(path) in str(caught.value)
-    write_text(path, "{")
-    with pytest.raises(ValueError, match="not valid JSON"):
-        read_result(path)
-    with pytest.raises(FileNotFoundError, match="no such folder of results"):
+        assert str(caught.value).startswith(f"{path}, line 2: ") and message in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="none: no such folder of results"):
         read_results(tmp_path / "none")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="no measurements there, expected results.jsonl"):
+        read_results(tmp_path)
 
 
-def test_only_the_eight_fields_of_the_design_are_needed(tmp_path):
-    values = {k: v for k, v in dataclasses.asdict(GOOD).items() if k not in ("settings", "fingerprint")}
-    write_json(tmp_path / "a.json", values)
-    assert read_result(tmp_path / "a.json") == changed(settings={}, fingerprint=None)
+def test_only_eight_fields_are_needed(tmp_path):
+    values = {k: v for k, v in dataclasses.asdict(GOOD).items() if k in results.REQUIRED}
+    write_text(tmp_path / "results.jsonl", json.dumps(values) + "\n")
+    assert read_results(tmp_path) == [changed(settings={}, fingerprint=None)]
 
 
 def test_run_names_are_stable():

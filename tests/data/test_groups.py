@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from cian.data.groups import batches_of_groups, common_class_groups, random_groups, random_pairs
+from cian.data.groups import batches_of_groups, common_class_groups, lonely_images, random_groups, random_pairs
 
 TAGS = {"a": (1,), "b": (2,), "c": (1, 2), "d": (3,), "e": (2,), "f": (3,), "g": (1,)}
 
@@ -19,8 +19,10 @@ def test_every_pair_of_a_larger_group_shares_a_class():
     assert list(common_class_groups("abcd", tags, 3)) == [("a", "b", "d")]
 
 
-def oracle(order, tags, size):
-    """The rule with plain lists: those that wait come first, then the fresh ones; who is passed over waits at the back."""
+def published(order, tags, size):
+    """The published walk with plain lists: those that wait come first, then the fresh ones; who is passed over waits at the
+    back. It ends at the first image that completes no group: its groups, and all that were left then, in the order met.
+    """
     waiting, fresh, groups = [], list(order), []
     while True:
         group, passed = [], []
@@ -30,25 +32,50 @@ def oracle(order, tags, size):
             if len(group) == size:
                 break
         else:
-            return groups
+            return groups, candidates
         groups.append(tuple(group))
         seen = set(group + passed)
         waiting = [i for i in waiting if i not in seen] + passed
         fresh = [i for i in fresh if i not in seen]
 
 
+def oracle(order, tags, size):
+    """Published walks, each over what the one before left without the image at which it ended."""
+    groups = []
+    while len(order) >= size:
+        found, left = published(order, tags, size)
+        groups += found
+        order = left[1:]
+    return groups
+
+
 @pytest.mark.parametrize("size", [2, 3, 4])
-def test_groups_equal_the_oracle(size):
+def test_groups_equal_the_oracle_and_begin_with_the_published_ones(size):
+    further = 0
     for trial in range(200):
         draw = random.Random(trial)
         tags = {i: draw.sample(range(6), draw.randint(1, 2)) for i in range(draw.randint(3, 60))}
         order = list(tags)
         draw.shuffle(order)
-        groups = list(common_class_groups(order, tags, size))
+        groups, theirs = list(common_class_groups(order, tags, size)), published(order, tags, size)[0]
         assert groups == oracle(order, tags, size)
+        assert groups[: len(theirs)] == theirs
+        further += len(groups) - len(theirs)
         used = [i for group in groups for i in group]
         assert len(used) == len(set(used))
         assert all(set(tags[a]) & set(tags[b]) for group in groups for a in group for b in group)
+    assert further > 0
+
+
+def test_a_lonely_image_ends_no_walk():
+    ids = [f"i{number:03d}" for number in range(101)]
+    tags = dict.fromkeys(ids, (8,))
+    tags["i050"] = (20,)
+    groups = list(common_class_groups(ids, tags, 2))
+    assert sorted(image for group in groups for image in group) == sorted(set(ids) - {"i050"})
+    assert groups[:25] == published(ids, tags, 2)[0][:25]
+    assert lonely_images(ids, tags) == ["i050"]
+    assert lonely_images("abc", {"a": (1,), "b": (1, 2), "c": (3, 4)}) == ["c"]
 
 
 def test_random_groups_ignore_classes():

@@ -73,8 +73,12 @@ def test_missing_list_names_the_ones_there_are(root):
     (b"", "the list is empty"),
     (b"\n  \n", "the list is empty"),
     (b"a_1\nb_2\n\na_1\n", "line 4: id 'a_1' was in line 1 already"),
-    (b"a_1\n/JPEGImages/b_2.jpg\n", "line 2: expected one image id, found '/JPEGImages/b_2.jpg'"),
-    (b"a_1 1\n", "line 1: expected one image id, found 'a_1 1'"),
+    (b"a_1 1\n", "line 1: expected one image id, or its paths, found 'a_1 1'; lists of one class hold 1, 0 or -1"),
+    (b"a_1 b_2\n", "line 1: expected one image id, or its paths, found 'a_1 b_2'"),
+    (b"a_1\nJPEGImages/\n", "line 2: expected one image id, or its paths, found 'JPEGImages/'"),
+    (b"a_1\nJPEGImages/a_1.jpg\n", "line 2: id 'a_1' was in line 1 already"),
+    ("a_1\nk\u00e4fer_1\n".encode("latin-1"), r"not a UTF-8 text file \(line 2: byte 0xe4\); if it is in Latin-1, save"),
+    ("a_1\n".encode("utf-16-le"), "zero bytes, as UTF-16 without a byte order mark"),
     (b"\xff\xd8\xff", "not a UTF-8 text file"),
 ])
 def test_wrong_lists(root, text, message):
@@ -84,10 +88,32 @@ def test_wrong_lists(root, text, message):
         open_dataset(root).read_ids("odd")
 
 
-def test_list_with_windows_line_ends_and_byte_order_mark(root):
+@pytest.mark.parametrize("text", [
+    b"\xef\xbb\xbfa_1\r\nb_2\r\n",
+    b"a_1\rb_2\r",
+    b"# ids\n\na_1  # first\n   \nb_2",
+    "a_1\r\nb_2\r\n".encode("utf-16"),
+    "a_1\nb_2\n".encode("utf-32"),
+    b"a_1\n\xef\xbb\xbfb_2\n",
+    b"a_1.jpg\nb_2.JPEG\n",
+    b"JPEGImages/a_1.jpg\n./VOC2012\\JPEGImages\\b_2.png\n",
+    b"/JPEGImages/a_1.jpg /SegmentationClassAug/a_1.png\n/JPEGImages/b_2.jpg\t/SegmentationClassAug/b_2.png\n",
+])
+def test_lists_as_the_field_writes_them(root, text):
     path = root / "ImageSets/Segmentation/odd.txt"
-    path.write_bytes(b"\xef\xbb\xbfa_1\r\nb_2\r\n")
+    path.write_bytes(text)
     assert open_dataset(root).read_ids("odd") == ["a_1", "b_2"]
+
+
+def test_a_list_is_found_by_its_name_its_file_or_its_path_in_the_data_set(root):
+    folder, data = root / "ImageSets/Segmentation", open_dataset(root)
+    for name in ("val", "val.txt", "ImageSets/Segmentation/val.txt", folder / "val.txt"):
+        assert data.list_path(name) == folder / "val.txt"
+    (folder / "._val.txt").write_bytes(b"\x00\x05\x16\x07")  # what other systems leave beside
+    (root / "ImageSets/Main").mkdir()
+    write_text(root / "ImageSets/Main/trainval.txt", "a_1\n")
+    with pytest.raises(FileNotFoundError, match="lists there: train_aug, val; there is .*Main/trainval.txt, give its path"):
+        data.read_ids("trainval")
 
 
 def test_fingerprint_is_the_same_for_a_copy(root, tmp_path):

@@ -84,9 +84,9 @@ def test_other_class_names(evaluate, folder, count, beside):
 
 @pytest.mark.parametrize("change, message", [
     (lambda root: (root / "pred" / "b.png").unlink(), r"b\.png: no such image file"),
-    (lambda root: (root / "list.txt").unlink(), r"list\.txt: no such list"),
-    (lambda root: write_text(root / "list.txt", "\n"), r"list\.txt: expected one id a line, found none"),
-    (lambda root: write_text(root / "list.txt", "a\na\n"), r"expected each image once, found \['a'\]"),
+    (lambda root: (root / "list.txt").unlink(), r"list\.txt': no such file"),
+    (lambda root: write_text(root / "list.txt", "\n"), r"list\.txt: the list is empty, expected one image id a line"),
+    (lambda root: write_text(root / "list.txt", "a\na\n"), r"list\.txt, line 2: id 'a' was in line 1 already"),
 ])
 def test_errors_end_with_one_line_and_no_json(evaluate, folder, change, message):
     change(folder)

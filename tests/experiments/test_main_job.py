@@ -60,7 +60,7 @@ def test_run_folders_say_what_they_are(job):
     settings = [read_json(job[1] / name / "settings.json") for name in ("round1", "round2")]
     assert [s["settings"]["round"] for s in settings] == [1, 2]
     assert settings[1]["init"].endswith("round1/cian_resnet10-0000.params")
-    for key in ("command", "commit", "versions"):
+    for key in ("command", "commit", "machine", "versions"):
         assert key in settings[0]["circumstances"]
 
 

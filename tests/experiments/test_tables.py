@@ -11,6 +11,7 @@ from small_training import ROOT
 from table_scripts import PAPER, Stage, arguments, cian_plan, in_order, plan_module, tables, three_images
 
 from cian.base.files import write_json
+from cian.base.results import line_of, read_results
 
 
 @pytest.fixture
@@ -73,13 +74,15 @@ def test_the_numbers_of_a_finished_stage_are_written(data, tmp_path):
     cell = tables.cells(plan, "2")[0]
     cell[0].folder.mkdir(parents=True)
     write_json(cell[0].folder / "val_crf.json", {"miou": 0.58349, "iou": {"background": 0.85, "cat": None}, "images": 1})
-    record = {"settings": {"backbone": "resnet101", "seed": 7}, "circumstances": {"commit": "abc"}}
+    made = {"commit": "abc", "started": "2026-11-27 21:13:12 +0000", "machine": "8 x M"}
+    record = {"settings": {"backbone": "resnet101", "seed": 7}, "circumstances": made}
     write_json(cell[0].folder / "settings.json", record)
     found = list(tables.measurements(plan, "2", cell))
     assert [(m.cell, m.value, m.seeds, m.commit, m.run) for m in found] == [
         (("CIAN 2", "Baseline", "mIoU"), 58.349, (7,), "abc", cell[0].name),
         (("CIAN 2", "Baseline", "background"), 85.0, (7,), "abc", cell[0].name),
     ]
+    assert {(m.date, m.machine) for m in found} == {("2026-11-27", "8 x M")}
     assert found[0].settings["preset"] == "voc12" and found[0].fingerprint == plan.fingerprint["val"]
     assert {m.cell for m in found} < set(PAPER)
 
@@ -117,10 +120,12 @@ def test_numbers_are_written_stage_by_stage_and_the_commands_follow(data, tmp_pa
         assert cell[0].finished
         yield plan.measurement((table, *cell[1:]), 0.5, cell[0], record, 1, "print")
 
-    last = (sys.executable, "-c", "import os, sys; print(*os.listdir(sys.argv[1]))", str(tmp_path / "results"))
+    last = (sys.executable, "-c", "import sys; print(open(sys.argv[1]).read())", str(tmp_path / "results" / "results.jsonl"))
     plan_module.carry_out(plan, stages, cells, measurements, [last], {"numbers": plan.args.results})
-    (written,) = (path.name for path in (tmp_path / "results").iterdir())
-    assert capfd.readouterr().out.splitlines() == ["first", "second", f"numbers: {tmp_path / 'results'}", written]
+    (written,) = read_results(tmp_path / "results")
+    assert (written.cell, written.value, written.run, written.date) == (("9", "row", "column"), 50.0, "second", None)
+    lines = ["first", "second", f"numbers: {tmp_path / 'results'}", line_of(written), ""]
+    assert capfd.readouterr().out.splitlines() == lines
 
 
 @pytest.mark.parametrize("name, wanted", [(f"table{number}", number) for number in "2345"] + [

@@ -183,3 +183,22 @@ def test_errors_say_what_is_wrong():
     for kind, message, arguments in cases:
         with pytest.raises(kind, match=message):
             dense_crf(*arguments)
+
+
+@pytest.mark.parametrize("name", ["gaussian_sxy", "bilateral_sxy", "bilateral_srgb", "bilateral_compat"])
+def test_settings_that_no_kernel_can_have_are_named(name):
+    for value in (float("nan"), float("inf"), -1e7) + (() if name.endswith("compat") else (0, -1.0)):
+        with pytest.raises(ValueError, match=f"{name}: expected a number above .*, found {value}"):
+            CRFSettings(**{name: value})
+    with pytest.raises(TypeError, match=f"{name}: expected a number, found '3'"):
+        CRFSettings(**{name: "3"})
+
+
+@pytest.mark.parametrize("method", ["exact", "pruned", "compiled"])
+@pytest.mark.parametrize("name, least", [("gaussian_sxy", 0.0128), ("bilateral_sxy", 128 / 3000), ("bilateral_srgb", 0.085)])
+def test_a_kernel_too_narrow_for_its_lattice_is_named_and_the_narrowest_is_computed(method, name, least):
+    image, logits = make_case(6, 96, 128)
+    with pytest.raises(ValueError, match=f"{name}: 1e-08 is too narrow, expected at least {least:.3g} for .96, 128, 3."):
+        dense_crf(image, logits, 1, method, CRFSettings(**{name: 1e-8}))
+    label = dense_crf(image, 20 * logits, 1, method, CRFSettings(**{name: 1.001 * least}))
+    assert (label == logits.argmax(axis=0)).mean() > 0.6  # the other kernel still works

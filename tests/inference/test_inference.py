@@ -5,7 +5,8 @@ import pytest
 
 from cian.base.runtime import mx
 from cian.data.images import read_label
-from cian.inference.segmenter import Segmenter, keep_classes, predict_all, write_masks
+from cian.inference.masks import keep_classes, write_masks
+from cian.inference.segmenter import Segmenter, predict_all
 from cian.models.cam import CAM
 from cian.models.cian import CIAN
 from cian.seeds.activation import activation_maps

@@ -142,7 +142,7 @@ def test_what_has_no_cell_is_kept_apart(paper):
     assert [(sample.spread.values, reason) for sample, reason in results.further] == [
         ((0.38,), "unit fraction, in the paper %"),
         ((38.0, 39.0), NOT_IN_PAPER),
-        ((40.0,), "one number for 3 seeds, expected one file a seed"),
+        ((40.0,), "one number for 3 seeds, expected one number a seed"),
     ]
     assert len(results.warnings) == 2 and "Baseline, mIoU: unit fraction" in results.warnings[0]
     (unknown,) = collect([measured("Seeds", "a", "b", 1.0)], paper)
@@ -154,7 +154,7 @@ def test_two_numbers_for_one_seed(paper):
     other = measured("CIAN 2", "+ CP", "mIoU", 42.0, 1)
     (results,) = collect([same, same, other], paper)
     assert results.cells[CP].spread.values == (40.0, 42.0) and not results.further
-    assert results.warnings == ["+ CP, mIoU, seed 0: 2 files with the same number of run cian_animals_+ CP-0; counted once."]
+    assert results.warnings == ["+ CP, mIoU, seed 0: 2 folders hold the same number of run cian_animals_+ CP-0; counted once."]
     for second in (rival, dataclasses.replace(same, value=41.0), dataclasses.replace(same, run="other-run")):
         (results,) = collect([same, second, other], paper)
         assert results.cells[CP].by_seed == {(1,): 42.0}

@@ -11,7 +11,7 @@ from report_pages import Page, png, results
 from scripts import module_of
 
 from cian.base.files import write_text
-from cian.base.results import write_result
+from cian.base.results import write_results
 from cian.report.training_log import read_log, smooth
 
 
@@ -50,8 +50,7 @@ def tool():
 
 
 def test_the_tool(tool, tmp_path, capsys):
-    for found in results():
-        write_result(tmp_path / "results", found)
+    write_results(tmp_path / "results", results())
     for number, run in enumerate(["cian_animals_Baseline-0", "cian_animals_+ CP-0", "cian_animals_+ CP-1"]):
         terms = dict(ce_self=2.0 - number) if number == 0 else dict(ce_self=2.0, cp_self=1.0)
         steps = [dict(epoch=0, step=s, lr=1, loss=3.0, seconds=1, **terms) for s in range(30)]
@@ -78,8 +77,8 @@ def test_the_tool(tool, tmp_path, capsys):
     assert base64.b64encode(png(3)).decode() in (out / "REPORT.html").read_text(encoding="utf-8")
     assert (out / "fig3_one.png").read_bytes() == png(3)
     capsys.readouterr()
-    for number, found in enumerate(results()):  # a second folder, with other runs of the same cells
-        write_result(tmp_path / "more", replace(found, run=f"{found.run}-more{number}"))
+    # a second folder, with other runs of the same cells
+    write_results(tmp_path / "more", [replace(found, run=f"{found.run}-more{n}") for n, found in enumerate(results())])
     tool.main([*common[:4], "--results", str(tmp_path / "more")])
     assert capsys.readouterr().out.startswith(f"{2 * len(results())} measurements: {out / 'REPORT.html'}")
 
@@ -98,11 +97,12 @@ def test_bad_options_and_files_are_named(tool, tmp_path, capsys):
     out = ["--output", str(tmp_path / "out")]
     with pytest.raises(FileNotFoundError, match="none: no such folder of results"):
         tool.main(["--results", str(tmp_path / "none"), *out])
+    write_results(tmp_path, results())
     with pytest.raises(ValueError, match="fig4_bad.png: not a PNG file"):
         tool.main(["--results", str(tmp_path), "--figures", str(tmp_path), *out])
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder of figures"):
         tool.main(["--results", str(tmp_path), "--figures", str(tmp_path / "nowhere"), *out])
-    write_text(tmp_path / "bad.json", "{}")
-    with pytest.raises(ValueError, match="bad.json: missing"):
+    write_text(tmp_path / "results.jsonl", "{}")
+    with pytest.raises(ValueError, match="results.jsonl, line 1: missing"):
         tool.main(["--results", str(tmp_path), *out])
     assert not (tmp_path / "out").exists()
