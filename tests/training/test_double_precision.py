@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cian.boundary import BoundaryObjective
+from cian.base.runs import Run
+from cian.base.runtime import mx
 from cian.config import BoundaryTraining, Classifier, Matching, Segmentation
-from cian.engine import Fit, optimizer_arrays
-from cian.objectives import ClassifierObjective, MatchingObjective, SegmentationObjective
-from cian.runs import Run
-from cian.runtime import mx
+from cian.training.boundary import BoundaryObjective
+from cian.training.engine import Fit, optimizer_arrays
+from cian.training.objectives import ClassifierObjective, MatchingObjective, SegmentationObjective
 
 RNG = np.random.RandomState(0)
 CLASSES, SIZE = 3, 33
