@@ -8,13 +8,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cian.base.files import write_json
+from cian.base.parallel import map_parallel
 from cian.base.results import read_paper
 from cian.base.runs import git_commit
 from cian.data.voc import open_dataset
 from cian.evaluation.crf import compare_crf
 from cian.evaluation.saliency import at_own_thresholds, measure, quality_table, scores, write_scores
 from cian.seeds.saliency import METHODS as SALIENCY
-from cian.seeds.saliency import find_maps
+from cian.seeds.saliency import check_largest, check_map, find_maps
 
 PAPER = Path(__file__).resolve().parents[2] / "experiments" / "paper.csv"
 
@@ -142,6 +143,8 @@ def run_saliency(args):
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     maps = find_maps(args.maps, ids) if args.maps else None
+    if maps:
+        check_largest(args.maps, list(map_parallel(check_map, [(maps[i], dataset.image_path(i)) for i in ids], args.workers)))
     with tqdm(total=len(ids), unit="image", desc="saliency") as bar:
         measured = measure(dataset, ids, args.methods.split(","), maps, args.workers, bar.update)
     if args.csv:

@@ -102,12 +102,15 @@ def remove_other_seeds(output, recipe):
 
 
 def find_saliency(args, dataset, output, ids):
-    """{id: path of its saliency map}: where it will be, or that of a folder, of which names and sizes are checked."""
+    """{id: path of its saliency map}: where it will be, or that of a folder, whose maps are checked."""
     given = args.saliency_maps or (args.maps and Path(args.maps) / "saliency")
     if not given:
         return {i: output / "saliency" / f"{i}.png" for i in ids}
     maps = saliency.find_maps(given, ids)
-    run_all(saliency.check_size, [(maps[i], dataset.image_path(i)) for i in ids], "checking sizes", args.workers)
+    items = [(maps[i], dataset.image_path(i)) for i in ids]
+    largest = run_all(saliency.check_map, items, "checking saliency maps", args.workers)
+    if args.saliency_maps:  # the embedded methods' may well be empty
+        saliency.check_largest(given, largest)
     return maps
 
 
@@ -184,7 +187,6 @@ def recorded_saliency(args):
 
 
 def run_all(function, items, what, workers):
-    """function(item) for all items in worker processes, with a progress bar."""
+    """List of function(item) for all items, computed in worker processes, with a progress bar."""
     with tqdm(total=len(items), desc=what, unit="image") as bar:
-        for _ in map_parallel(function, items, workers, bar.update):
-            pass
+        return list(map_parallel(function, items, workers, bar.update))

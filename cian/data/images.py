@@ -64,6 +64,16 @@ def open_image(path):
     return image
 
 
+def open_header(path):
+    """Open a picture without decoding it, in a `with`; FileNotFoundError or ValueError name the file."""
+    if not Path(path).is_file():
+        raise no_such_image(path)
+    try:
+        return Image.open(path)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be decoded as an image ({error})") from None
+
+
 def refuse_lost_depth(image):
     """ValueError where Pillow, which keeps the high byte of 16-bit colours, would make black of all that an image holds."""
     modes = [tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in image.tile if tile[3]]  # as stored
