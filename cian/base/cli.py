@@ -2,46 +2,53 @@
 
 import logging
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
 
 from cian.base.files import read_json, write_json
-from cian.base.runtime import count_gpus, devices, end_worker
+from cian.base.locks import hold
+from cian.base.runtime import count_gpus, devices, end_worker, mx
 from cian.base.stops import Diverged, Interrupted
 from cian.config import PRESETS
 
-EXPECTED = (
-    ValueError,
-    TypeError,
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    PermissionError,
-    IsADirectoryError,
-    RuntimeError,
-    Diverged,
-)
+EXPECTED = (ValueError, TypeError, OSError, RuntimeError, Diverged)
 
 
 def run_tool(main):
     """Run main(); an expected error becomes one line on standard error and status 2, a signal 128 + its number.
 
+    SIGTERM ends it like Ctrl-C does, so that no half-written file stays.
     A finished tool says on standard error how long it took and how much memory it needed at most.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    began = time.monotonic()
+    began, before = time.monotonic(), signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except Interrupted as stop:
         _end(stop, 128 + stop.signal)
-    except KeyboardInterrupt:
-        _end("interrupted; run the same command again to go on", 130)
+    except KeyboardInterrupt as stop:
+        _end("interrupted; run the same command again to go on", 128 + (stop.args[0] if stop.args else signal.SIGINT))
     except EXPECTED as error:
-        _end(f"error: {error}", 2)
+        _end(f"error: {describe(error)}", 2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kilobytes
     name = Path(sys.argv[0]).stem
     sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s, peak memory {peak:.1f} GiB (without worker processes)\n")
+
+
+def _terminate(number, frame):
+    raise KeyboardInterrupt(number)
+
+
+def describe(error):
+    """An error as one line: of an OSError file and cause, of MXNet's, which bring their C++ stack, the cause."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if isinstance(error, mx.MXNetError) else str(error)
 
 
 def _end(message, status):
@@ -56,13 +63,24 @@ def chosen_devices(text):
 
 
 def claim_output(folder, name, record):
-    """Say in folder/name (JSON) what the files there were made of; ValueError if they were made of something else."""
+    """Say in folder/name (JSON) what the files there were made of, and hold the folder until this process ends.
+
+    ValueError if they were made of something else; what holds no file but records and logs was not begun. RuntimeError while
+    another process writes there.
+    """
     path = Path(folder) / name
-    if path.exists() and read_json(path) != record:
+    hold(folder)
+    if path.exists() and any(_results(path)) and read_json(path) != record:
         raise ValueError(
             f"{folder}: holds files of another checkpoint or other settings (see {path}); use another --output"
         )
     write_json(path, record)
+
+
+def _results(path):
+    """The files in the folder of a record, and below, that are neither the record, nor hidden, nor a log."""
+    files = (file for file in path.parent.rglob("*") if file.is_file() and file != path)
+    return (file for file in files if file.suffix != ".log" and not file.name.startswith("."))
 
 
 def add_preset(parser):

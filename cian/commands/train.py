@@ -42,13 +42,12 @@ def main(argv=None):
     labels = Path(args.seeds)
     labels_digest = folder_digest(labels, ids, ".png")
     training = Training(args, settings, "cian")
-    training.begin("train", dataset, ids, seeds=labels_digest)
-
     objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
     start_network(objective.net, args, settings)
     examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
     size = settings.group_size
     plan = training.plan(ids, tags, size, settings.grouping)
+    training.begin("train", dataset, ids, tags, seeds=labels_digest)
 
     def to_arrays(batch_ids, made):
         images, crops = made
