@@ -1,4 +1,4 @@
-"""What the tools share: messages for expected errors, devices, what an output folder was made of, and options of several."""
+"""What the tools share: messages for expected errors, devices, and options of several."""
 
 import logging
 import resource
@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from cian.base.files import read_json, write_json
-from cian.base.locks import hold
 from cian.base.runtime import count_gpus, devices, end_worker, mx
 from cian.base.stops import Diverged, Interrupted
 from cian.config import PRESETS
@@ -62,40 +60,20 @@ def chosen_devices(text):
     return devices(text or ",".join(f"gpu{i}" for i in range(count_gpus())) or "cpu")
 
 
-def claim_output(folder, name, record):
-    """Say in folder/name (JSON) what the files there were made of, and hold the folder until this process ends.
-
-    ValueError if they were made of something else; what holds no file but records and logs was not begun. RuntimeError while
-    another process writes there.
-    """
-    path = Path(folder) / name
-    hold(folder)
-    if path.exists() and any(_results(path)) and read_json(path) != record:
-        raise ValueError(
-            f"{folder}: holds files of another checkpoint or other settings (see {path}); use another --output"
-        )
-    write_json(path, record)
-
-
-def _results(path):
-    """The files in the folder of a record, and below, that are neither the record, nor hidden, nor a log."""
-    files = (file for file in path.parent.rglob("*") if file.is_file() and file != path)
-    return (file for file in files if file.suffix != ".log" and not file.name.startswith("."))
-
-
-def add_preset(parser):
-    """Add --preset."""
-    parser.add_argument(
-        "--preset", choices=PRESETS, default="voc12", help="set of defaults (default: voc12, the published one)"
-    )
+def add_preset(parser, of_run=False):
+    """Add --preset. of_run: it is None where it is not given, for Origin.decide_preset, since a checkpoint's run says it."""
+    told = "that of the checkpoint's run; without a run voc12, the published one" if of_run else "voc12, the published one"
+    default = None if of_run else PRESETS[0]
+    parser.add_argument("--preset", choices=PRESETS, default=default, help=f"set of defaults (default: {told})")
 
 
 def add_backbone(parser, settings_class):
-    """Add --backbone, of a checkpoint that the tool reads; see chosen_backbone."""
+    """Add --backbone, of a checkpoint that the tool reads; None where it is not given, see chosen_backbone."""
     known = ", ".join(f"{name}: {settings_class.preset(name).backbone}" for name in PRESETS)
-    parser.add_argument("--backbone", default=None, help=f"backbone of the checkpoint (default: the preset's, {known})")
+    told = f"that of the checkpoint's run; without a run the preset's, {known}"
+    parser.add_argument("--backbone", default=None, help=f"backbone of the checkpoint (default: {told})")
 
 
-def chosen_backbone(args, settings_class):
-    """The backbone given by --backbone, else that of --preset in these settings (Segmentation or Classifier)."""
-    return args.backbone or settings_class.preset(args.preset).backbone
+def chosen_backbone(origin, args, settings_class):
+    """The backbone of a checkpoint of this Origin: the run's, else --backbone, else that of --preset in these settings."""
+    return origin.decide("backbone", args.backbone, settings_class.preset(args.preset).backbone)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.files import append_text, read_arrays, read_json, read_record, write_arrays, write_json, write_text
+from cian.base.files import append_text, read_arrays, read_record, write_arrays, write_json, write_text
 from cian.base.locks import hold, release
 from cian.base.parallel import processors
 
@@ -29,16 +29,6 @@ POSITION = ("epoch", "step", "updates")
 def settings_record(settings):
     """The fields of a settings dataclass as plain JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(settings)))
-
-
-def recorded_settings(checkpoint):
-    """Settings (dict) of the run folder of a checkpoint; None without a settings.json beside it, {} where it is no run's."""
-    path = Path(checkpoint).parent / "settings.json"
-    if not path.is_file():
-        return None
-    found = read_json(path)
-    values = found.get("settings") if isinstance(found, dict) else None
-    return values if isinstance(values, dict) else {}
 
 
 def git_commit():

@@ -114,6 +114,13 @@ class VOCDataset:
             return lambda image_id: tags.read_xml(self.annotation_path(image_id), self.classes)
         return tags.open_table(source, self.classes)
 
+    def image_digest(self, image_id):
+        """SHA-256 (hex) of an image's size and of SAMPLE_BYTES each from its middle and its end: another image has another.
+
+        Raises FileNotFoundError for a missing image.
+        """
+        return hashlib.sha256(_sample(self.image_path(image_id))).hexdigest()
+
     def fingerprint(self, ids):
         """SHA-256 (hex) that tells whether two runs saw the same data, wherever it lies on the disk.
 
@@ -129,10 +136,7 @@ class VOCDataset:
         folder = self.mask_folder  # looked up once: this loop runs over 10,000 ids
         for image_id in ids:
             _add(total, str(image_id).encode("utf-8"))
-            image = self.image_path(image_id)
-            if not image.is_file():
-                raise no_such_image(image)
-            _add(total, _sample(image))
+            _add(total, _sample(self.image_path(image_id)))
             for path in (self.annotation_path(image_id), find_file(folder, image_id, LABEL_ENDINGS)):
                 _add(total, path.read_bytes() if path.is_file() else None)
         return total.hexdigest()
@@ -144,6 +148,8 @@ def _add(total, data):
 
 
 def _sample(path):
+    if not path.is_file():
+        raise no_such_image(path)
     size = path.stat().st_size
     with open(str(path), "rb") as handle:
         handle.seek(size // 2)

@@ -62,6 +62,8 @@ class Training:
             "init": str(self.args.init),
             "list": self.args.list,
             "data": dataset.fingerprint(ids),
+            "preset": self.args.preset,
+            "classes": list(dataset.classes),
             **digests,
             "tags": None if tags is None else tags_digest(tags, ids),
             "weights": file_digest(self.args.init) if os.path.isfile(self.args.init) else None,

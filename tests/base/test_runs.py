@@ -6,8 +6,9 @@ import logging
 import numpy as np
 import pytest
 
-from cian.base.cli import claim_output, describe
+from cian.base.cli import describe
 from cian.base.files import read_json, write_json
+from cian.base.outputs import claim_output
 from cian.base.runs import Run, file_digest, tags_digest
 
 RECORD = {
