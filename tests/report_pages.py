@@ -47,6 +47,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
         self.open, self.tables, self.references, self.anchors, self.names, self.text = [], [], [], [], set(), []
+        self.sections, self.section = [], None  # of each table: the anchor of the last heading before it
         self.feed(text)
         self.close()
         assert self.open == []
@@ -59,8 +60,11 @@ class Page(HTMLParser):
         self.anchors += [found["id"]] if "id" in found else []
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "h2":
+            self.section = found.get("id")
         if tag == "table":
             self.tables.append([])
+            self.sections.append(self.section)
         if tag == "tr":
             self.tables[-1].append([])
         if tag in ("td", "th"):

@@ -1,8 +1,8 @@
 """Tables and pictures of what was reached: the papers' tables beside ours, a run of the main job, or seeds.
 
---results reads folders of measurements, such as experiments/results/animals, and writes OUTPUT/REPORT.html (one file that
-needs no other), REPORT.md with its plots, and numbers.csv: every number of the papers' tables, what was measured (mean,
-standard deviation, seeds), differences, and the sources. --run reads the folder that experiments/quickstart.sh writes; prints
+--results reads folders with results.jsonl, such as experiments/results/animals, and writes OUTPUT/REPORT.html (one file that
+needs no other), REPORT.md with its plots, and numbers.csv: what the papers claim and what was measured, with intervals, then
+their tables with the measured numbers, and the sources. --run reads the folder that experiments/quickstart.sh writes; prints
 and writes RUN/summary.md, and RUN/sheet.png. --seeds reads a folder of make_seeds.py and writes SEEDS/random.png and
 SEEDS/worst.png: image, CAM of each class, saliency, seed and truth of some images drawn at random, and of those whose seeds
 have the lowest IoU.
@@ -11,6 +11,7 @@ have the lowest IoU.
 import argparse
 import logging
 import random
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,16 @@ from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.evaluation.seeds import score_seeds, worst
 from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet, write_png
-from cian.report.content import TITLE, build_report
-from cian.report.files import read_pictures, write_report
+from cian.report.content import build_report
+from cian.report.files import FIGURES, read_pictures, write_report
+from cian.report.sections import CURVES
+from cian.report.training_log import keep_curves, read_curves
 from cian.seeds.saliency import find_maps, read_saliency
 
 log = logging.getLogger(__name__)
 
-PAPER = Path(__file__).resolve().parents[2] / "experiments" / "paper.csv"
+ROOT = Path(__file__).resolve().parents[2]
+PAPER = ROOT / "experiments" / "paper.csv"
 
 #: row of the table -> (scores without CRF, scores with CRF), files in the folder of the run
 ROWS = {
@@ -45,7 +49,7 @@ def parse_args(argv):
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="folder of the main job")
     source.add_argument("--seeds", help="folder of make_seeds.py, which holds cam, saliency and seeds")
-    source.add_argument("--results", action="append", help="folder of measurements (*.json); may be given several times")
+    source.add_argument("--results", action="append", help="folder of measurements (results.jsonl); may be given several times")
     parser.add_argument("--data", help="with --run and --seeds, which need it: data set in VOC layout")
     parser.add_argument("--sheet-list", help="with --run: text file of the ids to draw; their CAM and seeds are in RUN/sheet")
     parser.add_argument("--list", default="train_aug", help="with --seeds: list of ids (default: train_aug)")
@@ -55,12 +59,14 @@ def parse_args(argv):
     parser.add_argument("--workers", type=int, default=None, help="processes that score the seeds (default: all processors)")
     parser.add_argument("--output", help="with --results, which needs it: folder of the report")
     parser.add_argument("--paper", default=PAPER, help="with --results: the papers' numbers (default: experiments/paper.csv)")
-    parser.add_argument("--runs", help="with --results: folder of the run folders, for the training curves (default: none)")
-    parser.add_argument("--figures", help="with --results: folder of fig3_*.png and fig4_*.png (default: none)")
+    parser.add_argument("--runs", help="with --results: folder of the run folders; the curves of their logs are kept in "
+                        "curves.jsonl beside the measurements, where later reports find them (default: none)")  # fmt: skip
+    parser.add_argument("--figures", help="with --results: folder of fig3_*.png and fig4_*.png "
+                        "(default: RESULTS/figures, which is shown)")  # fmt: skip
     parser.add_argument(
         "--photographs", action="store_true", help="with --figures: show them; photographs of VOC must not be committed"
     )
-    parser.add_argument("--title", default=TITLE, help=f"with --results: the report's title (default: {TITLE})")
+    parser.add_argument("--title", default=None, help="with --results: the report's title (default: names the data)")
     args = parser.parse_args(argv)
     if args.results is not None and args.output is None:
         parser.error("--results needs --output")
@@ -165,16 +171,37 @@ def report_run(args):
 
 def report_results(args):
     """Write the report of the papers' tables."""
-    paper = read_paper(args.paper)
-    measurements = [found for folder in args.results for found in read_results(folder)]
+    paper, measurements, curves, committed = read_paper(args.paper), [], {}, {}
+    for folder in map(Path, args.results):
+        found = read_results(folder)
+        measurements += found
+        if args.runs:
+            keep_curves(folder, dict.fromkeys(m.run for m in found if m.table in CURVES), args.runs)
+        curves.update(read_curves(folder))
+        committed.update(read_pictures(folder / FIGURES) if (folder / FIGURES).is_dir() else {})
     pictures = read_pictures(args.figures) if args.figures else {}
-    shown, left_out = (pictures, 0) if args.photographs else ({}, len(pictures))
-    document, tables = build_report(measurements, paper, args.title, args.runs, shown, left_out)
+    generated = all(m.settings.get("preset") in (None, "scenes") for m in measurements)  # no photographs
+    shown, left_out = (pictures, 0) if args.photographs or generated else ({}, len(pictures))
+    made_by = command(args)
+    document, tables = build_report(measurements, paper, args.title, curves, {**committed, **shown}, left_out, made_by)
     paths = write_report(args.output, document, tables, paper)
     for results in tables:
         for warning in results.warnings:
             log.warning("%s, %s: %s", results.table, results.data or "no data", warning)
     print(f"{len(measurements)} measurements: {', '.join(map(str, paths))}")
+
+
+def command(args):
+    """The command that makes a report again from what is kept: without run folders and drawn pictures; folders as in the
+    repository."""
+
+    def place(path):
+        path = Path(path).resolve()
+        return path.relative_to(ROOT).as_posix() if ROOT in path.parents else str(path)
+
+    words = [word for folder in args.results for word in ("--results", place(folder))]
+    words += ["--title", args.title] if args.title else []
+    return " ".join(map(shlex.quote, ["cian", "report", *words])) + " --output FOLDER"
 
 
 def main(argv=None):

@@ -9,6 +9,7 @@ from cian.report.blocks import Picture
 from cian.report.html import to_html
 from cian.report.markdown import to_markdown
 
+FIGURES = "figures"  # folder of the pictures, beside the report and among the results
 PNG_START = b"\x89PNG\r\n\x1a\n"
 COLUMNS = ("table", "row", "column", "data", "unit", "paper", "mean", "sd", "n", "seeds", "values", "runs", "note")
 
@@ -16,7 +17,7 @@ COLUMNS = ("table", "row", "column", "data", "unit", "paper", "mean", "sd", "n",
 def write_report(folder, document, tables, paper):
     """Write a Document and the numbers behind it (list of TableResults, `read_paper`) into a folder; the paths written."""
     folder = Path(folder)
-    pictures = [block for block in document.blocks if isinstance(block, Picture)]
+    pictures = document.every(Picture)
     for picture in pictures:
         write_bytes(folder / picture.name, picture.png)
     write_text(folder / "REPORT.html", to_html(document))
@@ -26,13 +27,14 @@ def write_report(folder, document, tables, paper):
 
 
 def read_pictures(folder):
-    """{file name: PNG bytes} of a folder's fig3_*.png and fig4_*.png; errors name a missing folder or a file that is no PNG."""
+    """{figures/NAME: PNG bytes} of a folder's fig3_*.png and fig4_*.png; errors name a missing folder or a bad file."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of figures")
     found = {}
     for path in sorted([*Path(folder).glob("fig3_*.png"), *Path(folder).glob("fig4_*.png")]):
-        found[path.name] = path.read_bytes()
-        if not found[path.name].startswith(PNG_START):
+        name = f"{FIGURES}/{path.name}"
+        found[name] = path.read_bytes()
+        if not found[name].startswith(PNG_START):
             raise ValueError(f"{path}: not a PNG file")
     return found
 
@@ -54,11 +56,11 @@ def numbers_csv(tables, paper):
         for data, sample in found or [(None, None)]:
             writer.writerow([table, row, column, data, unit, value, *measured(sample), ""])
     for results in tables:
-        others = [(sample, "") for cell, sample in results.cells.items() if (results.table, *cell) not in paper]
-        for sample, note in others + results.further:
-            first = sample.measurements[0]
-            published = paper.get(first.cell, ("", ""))[0] if first.unit == paper.get(first.cell, ("", ""))[1] else ""
-            row = [results.table, first.row, first.column, results.data, first.unit, published, *measured(sample)]
+        others = [(cell, sample, "") for cell, sample in results.cells.items() if (results.table, *cell) not in paper]
+        others += [(sample.measurements[0].cell[1:], sample, note) for sample, note in results.further]
+        for cell, sample, note in others:
+            unit, (value, wanted) = sample.measurements[0].unit, paper.get((results.table, *cell), ("", ""))
+            row = [results.table, *cell, results.data, unit, value if unit == wanted else "", *measured(sample)]
             writer.writerow([*row, note or "beside the paper's cells"])
     return file.getvalue()
 

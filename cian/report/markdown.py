@@ -1,14 +1,18 @@
-"""A report as Markdown, with its pictures as files beside it."""
+"""A report as Markdown, with its pictures as files beside it; what is folded is folded there too (GitHub shows <details>)."""
 
-from cian.report.blocks import Heading, Paragraph, Picture, Sources, Table
+from cian.report.blocks import Fold, Heading, Paragraph, Picture, Sources, Table
+from cian.report.text import short_commit
 
-MARKS = {"text": "", "note": "", "warning": "**Warning.** "}
+MARKS = {"text": "", "note": "> ", "warning": "> **Warning.** "}
 
 
 def to_markdown(document):
     """The text of a Document (cian.report.blocks) as Markdown; pictures are referred to by their names."""
-    parts = [f"# {escape(document.title)}"] + [WRITERS[type(block)](block) for block in document.blocks]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([f"# {escape(document.title)}", *map(written, document.blocks)]) + "\n"
+
+
+def written(block):
+    return WRITERS[type(block)](block)
 
 
 def escape(text):
@@ -23,14 +27,12 @@ def heading(block):
 
 
 def paragraph(block):
-    text = MARKS[block.kind] + escape(block.text)
-    return text if block.kind == "text" else f"> {text}"
+    return f"```\n{block.text}\n```" if block.kind == "code" else MARKS[block.kind] + escape(block.text)
 
 
 def table(block):
-    lines = [row(map(escape, block.columns)), "|" + "---|" * block.labels + "---:|" * (len(block.columns) - block.labels)]
-    lines += [row(map(cell, cells)) for cells in block.rows]
-    return "\n".join(([f"{escape(block.summary)}:", ""] if block.summary else []) + lines)
+    dashes = "|" + "---|" * block.labels + "---:|" * (len(block.columns) - block.labels)
+    return "\n".join([row(map(escape, block.titles)), dashes, *(row(map(cell, cells)) for cells in block.rows)])
 
 
 def row(cells):
@@ -43,27 +45,27 @@ def cell(found):
 
 
 def picture(block):
-    return f"![{escape(block.caption)}]({block.name})"
+    return f"![{escape(block.caption)}]({block.name})\n\n{escape(block.caption)}"
+
+
+def fold(block):
+    inside = "\n\n".join(map(written, block.blocks))
+    return f"<details><summary>{escape(block.summary)}</summary>\n\n{inside}\n\n</details>"
 
 
 def sources(block):
-    """A compact table; the HTML has all of it."""
-    columns = ("no.", "run", "seed", "commit", "data", "preset", "backbone", "cells")
+    """A compact table; the HTML has all of it, results.jsonl too."""
+    columns = ("no.", "run", "seed", "commit", "date", "data", "preset", "backbone", "cells")
     lines = [row(columns), "|---:|" + "---|" * (len(columns) - 2) + "---:|"]
     for number, entry in enumerate(block.entries, 1):
-        commit = short_commit(entry.commit)
         chosen = [str(entry.settings.get(key, "")) for key in ("preset", "backbone")]
-        texts = [entry.run, ", ".join(map(str, entry.seeds)), commit, (entry.fingerprint or "")[:12], *chosen]
+        made = [short_commit(entry.commit), entry.date or "", (entry.fingerprint or "")[:12]]
+        texts = [entry.run, ", ".join(map(str, entry.seeds)), *made, *chosen]
         lines.append(row([str(number), *map(escape, texts), str(entry.numbers)]))
     return "\n".join(lines)
 
 
-def short_commit(commit):
-    """Ten digits of a commit, with `-dirty` where the code was changed; empty for None."""
-    if commit is None:
-        return ""
-    digits, _, changed = commit.partition("-")
-    return digits[:10] + (f"-{changed}" if changed else "")
-
-
-WRITERS = {Heading: heading, Paragraph: paragraph, Table: table, Picture: picture, Sources: sources}
+WRITERS = {
+    **{Heading: heading, Paragraph: paragraph, Table: table},
+    **{Picture: picture, Fold: fold, Sources: sources},
+}

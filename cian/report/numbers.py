@@ -4,12 +4,15 @@ A cell is (row, column) of one table on one data set. Numbers of different data 
 cell, another unit, or a rival for its seed is kept apart under `further` with the reason, never dropped.
 """
 
+import math
 import re
 import statistics
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from cian.base.results import Measurement
+from scipy import stats
+
+from cian.base.results import Measurement, natural
 from cian.scenes.generate import CLASSES as SCENE_CLASSES
 
 VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
@@ -26,6 +29,9 @@ SHARED_SETTINGS = (
     *("batchnorm", "freeze", "crop", "batch", "epochs", "optimizer", "lr", "schedule"),
 )
 OWN_ROW = re.compile(r"^CIAN \(.+\), L\.$")  # of CIAN 5
+WHOLE_GROUPS = " A batch holds whole groups, so the number of images in a group decides what is possible."
+WITHOUT_CRF = ", no CRF"  # end of the names of columns that the papers do not have
+WITHOUT_CRF_IN_TABLE_4 = {"Baseline": "baseline", "+ CP": "ours"}  # rows of Table 2 -> end of Table 4's columns
 NOT_IN_PAPER = "no such cell in the paper"
 PAPER_BACKBONE = "ResNet101"
 BACKBONE_COLUMN = re.compile(r"^(.+) (baseline|ours)$")  # of CIAN 4
@@ -33,7 +39,7 @@ BACKBONE_COLUMN = re.compile(r"^(.+) (baseline|ours)$")  # of CIAN 4
 
 @dataclass(frozen=True)
 class Spread:
-    """Some values: their mean, sample standard deviation (None for fewer than two) and number."""
+    """Some values: their mean, sample standard deviation and interval (None for fewer than two) and number."""
 
     values: Tuple[float, ...]
 
@@ -44,6 +50,14 @@ class Spread:
     @property
     def sd(self):
         return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def interval(self):
+        """(low, high), in which the mean of endlessly many such values lies with 95 % confidence: Student's t, n - 1."""
+        if self.n < 2:
+            return None
+        half = float(stats.t.ppf(0.975, self.n - 1)) * self.sd / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
 
     @property
     def n(self):
@@ -109,7 +123,22 @@ def collect(measurements, paper):
         groups.setdefault((found.table, data_name(found)), []).append(found)
     order = {table: number for number, table in enumerate(dict.fromkeys(table for table, _, _ in paper))}
     keys = sorted(groups, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] or ""))
-    return [pool(table, data, groups[table, data], paper) for table, data in keys]
+    tables = [pool(table, data, groups[table, data], paper) for table, data in keys]
+    for results in tables:
+        if results.table == "CIAN 2":
+            take_without_crf(results, [other for other in tables if (other.table, other.data) == ("CIAN 4", results.data)])
+    return tables
+
+
+def take_without_crf(results, others):
+    """Table 2's numbers without CRF, where they were not written for it, from Table 4's of the same runs."""
+    for row, kind in WITHOUT_CRF_IN_TABLE_4.items():
+        wanted = results.cells.get((row, "mIoU"))
+        runs = [m.run for m in wanted.measurements] if wanted else []
+        for (line, column), sample in (entry for other in others for entry in other.cells.items()):
+            same = line == "no CRF, ratio 0" and column.endswith(kind) and [m.run for m in sample.measurements] == runs
+            if same:
+                results.cells.setdefault((row, "mIoU" + WITHOUT_CRF), sample)
 
 
 def pool(table, data, measurements, paper):
@@ -155,10 +184,13 @@ def misfit(measurement, paper):
 def unit_of(cell, paper):
     """Unit that a cell has in the paper, None for no such cell.
 
-    A class of the generated scenes has a place among Table 2's classes, any backbone in Table 4's columns and Table 5's rows.
+    A class of the generated scenes has a place among Table 2's classes, any backbone in Table 4's columns and Table 5's rows,
+    and beside the numbers with CRF of Tables 2 and 3 those without.
     """
     table, row, column = cell
-    if cell not in paper and table == CLASS_TABLE and column in SCENE_CLASSES:
+    if table in ("CIAN 2", "CIAN 3") and column.endswith(WITHOUT_CRF):
+        cell = table, row, column[: -len(WITHOUT_CRF)]
+    elif cell not in paper and table == CLASS_TABLE and column in SCENE_CLASSES:
         cell = table, row, "mIoU"
     elif cell not in paper and table == "CIAN 4" and BACKBONE_COLUMN.match(column):
         cell = table, row, f"{PAPER_BACKBONE} {BACKBONE_COLUMN.match(column).group(2)}"
@@ -194,9 +226,18 @@ def check_settings(name, measurements, warnings):
     methods = sorted({found.run.split("_")[0] + "_" for found in measurements})
     for key in SHARED_SETTINGS:
         for method in [""] if key == "backbone" else methods:
-            values = sorted({str(found.settings.get(key)) for found in measurements if found.run.startswith(method)})
+            values = {str(found.settings.get(key)) for found in measurements if found.run.startswith(method)}
+            values = sorted(values, key=natural)
             if len(values) > 1:
-                warnings.append(f"{name}: measured with different settings, {key} {' and '.join(values)}.")
+                text = f"{name}: measured with different settings, {key} {' and '.join(values)}."
+                warnings.append(text + (WHOLE_GROUPS if key == "batch" and whole_groups(measurements) else ""))
+
+
+def whole_groups(measurements):
+    """Are all batches multiples of the number of images in a group, which differs?"""
+    sizes = {(found.settings.get("batch"), found.settings.get("group_size")) for found in measurements}
+    known = all(type(batch) is type(group) is int for batch, group in sizes)
+    return known and len({group for _, group in sizes}) > 1 and all(batch % group == 0 for batch, group in sizes)
 
 
 def check_backbones(results):

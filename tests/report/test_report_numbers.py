@@ -6,9 +6,9 @@ import pytest
 from report_pages import ROOT, measured
 
 from cian.base.results import read_paper
-from cian.report.differences import differences
+from cian.report.findings import all_findings, findings_of
 from cian.report.numbers import NOT_IN_PAPER, Spread, collect, data_name
-from cian.report.text import SourceList, difference_text, paper_text, rounded, signed, spread_text
+from cian.report.text import SourceList, difference_text, interval_text, paper_text, rounded, signed, spread_text
 
 BASE, CE, CP = ("Baseline", "mIoU"), ("+ CE", "mIoU"), ("+ CP", "mIoU")
 
@@ -27,8 +27,18 @@ def test_mean_and_sample_deviation_by_hand():
     spread = Spread((38.0, 39.0, 40.5))  # mean 117.5 / 3; squares (1.3611 + 0.0278 + 1.7778) / 2
     assert spread.mean == pytest.approx(39.1666667) and spread.sd == pytest.approx(1.2583057) and spread.n == 3
     assert Spread((2.0,)).sd is None and Spread((2.0, 2.0)).sd == 0
-    assert spread_text(spread, "%") == "39.17 ± 1.26" and spread_text(spread, "%", 1, sign=True) == "+39.2 ± 1.3"
+    assert spread_text(spread, "%") == "39.2 ± 1.3" and spread_text(spread, "%", sign=True) == "+39.17 ± 1.26"
     assert spread_text(Spread((39.125,)), "M") == "39.125" and spread_text(None, "%") == ""
+    assert spread_text(Spread((39.12, 40.0)), "%") == "39.1, 40.0"  # no deviation of two
+
+
+def test_the_interval_is_students():
+    # t(0.975; 2) = 4.302653 and t(0.975; 1) = 12.706205, from a printed table
+    low, high = Spread((2.0, 1.0, 3.5)).interval
+    assert (low, high) == pytest.approx((13 / 6 - 4.302653 * 1.2583057 / 3**0.5, 13 / 6 + 4.302653 * 1.2583057 / 3**0.5))
+    assert Spread((1.0, 3.0)).interval == pytest.approx((2 - 12.706205, 2 + 12.706205))
+    assert Spread((1.0,)).interval is None and Spread((1.0, 1.0)).interval == (1.0, 1.0)
+    assert interval_text(Spread((2.0, 1.0, 3.5)), "%") == "−0.96 to +5.29" and interval_text(Spread((1.0,)), "%") == ""
 
 
 @pytest.mark.parametrize("value, digits, plain, with_sign", [
@@ -83,14 +93,14 @@ def test_the_papers_data_are_told_by_their_number_of_images(data, preset, images
 
 def test_paired_differences_by_hand(paper):
     found = table2("Baseline", {0: 38.0, 1: 39.0, 2: 40.5}) + table2("+ CP", {0: 40.0, 1: 40.0, 3: 44.0})
-    by_label = {entry.label: entry for entry in differences(collect(found, paper)[0], paper)}
+    by_label = {entry.label[: -len(", CRF")]: entry for entry in findings_of(collect(found, paper)[0], paper)[:5]}
     entry = by_label["+ CP − Baseline"]
-    assert entry.paper == pytest.approx(4.2) and entry.source == ""
+    assert entry.paper == pytest.approx(4.2) and entry.word == "not distinguishable" and entry.agrees is None
     assert entry.measured == pytest.approx(124 / 3 - 117.5 / 3)  # of the means, over all seeds
     assert entry.seeds == (0, 1) and entry.paired.values == (2.0, 1.0)  # 40 - 38, 40 - 39; seeds 2 and 3 stand alone
     assert entry.paired.mean == 1.5 and entry.paired.sd == pytest.approx(0.5**0.5)
     missing = by_label["+ CP − + CE"]
-    assert missing.paper == pytest.approx(3.4) and missing.measured is missing.paired is None
+    assert missing.paper == pytest.approx(3.4) and missing.measured is missing.paired is None and missing.word == ""
     assert [round(by_label[label].paper, 1) for label in ("+ CE − Baseline", "+ RT − + CP", "+ RT − Baseline")] == [
         0.8,
         1.8,
@@ -100,8 +110,9 @@ def test_paired_differences_by_hand(paper):
 
 def test_differences_of_unpaired_seeds(paper):
     found = table2("Baseline", {0: 38.0}) + table2("+ CE", {1: 39.0})
-    entry = differences(collect(found, paper)[0], paper)[0]
-    assert entry.label == "+ CE − Baseline" and entry.measured == 1.0 and entry.paired is None and entry.seeds == ()
+    entry = findings_of(collect(found, paper)[0], paper)[0]
+    assert entry.word == "no seed in common" and entry.label == "+ CE − Baseline, CRF"
+    assert entry.measured == 1.0 and entry.paired is None and entry.seeds == ()
 
 
 def test_differences_of_groups_and_of_ratios(paper):
@@ -111,27 +122,54 @@ def test_differences_of_groups_and_of_ratios(paper):
         for kind, value in zip(("baseline", "ours"), values):
             found.append(measured("CIAN 4", row, f"{backbone} {kind}", value, backbone=backbone.lower()))
     third, fourth = collect(found, paper)
-    assert [(e.label, round(e.paper, 1), e.measured) for e in differences(third, paper)] == [
-        ("+ CE: common − random class", 0.6, None), ("+ CP: common − random class", 2.8, 1.5)]  # fmt: skip
-    entries = differences(fourth, paper)
+    assert [(e.label, round(e.paper, 1), e.measured) for e in findings_of(third, paper)[:2]] == [
+        ("+ CE: common − random, CRF", 0.6, None), ("+ CP: common − random, CRF", 2.8, 1.5)]  # fmt: skip
+    entries = findings_of(fourth, paper)
     assert len(entries) == 3 * 6 and fourth.further == fourth.warnings == []
     deltas = {(row, c): v for (t, row, c), (v, _) in paper.items() if t == "CIAN 4" and c.endswith("Delta")}
-    assert [e.label.split(",")[0] for e in entries[::6]] == ["ResNet50", "SqueezeNet1.1", "ResNet101"]  # measured ones first
-    for entry in (e for e in entries if not e.source):  # the paper's own column of differences
-        backbone, rest = entry.label.split(", ", 1)
-        assert entry.paper == pytest.approx(deltas[rest.split(":")[0], f"{backbone} Delta"])
-    shown = {e.label: (round(e.paper, 1), e.source, e.measured) for e in entries if e.measured is not None}
+    backbones = [e.label.split(", ")[-1] for e in entries[::6]]
+    assert backbones == ["ResNet50", "SqueezeNet1.1", "ResNet101"]  # measured ones first
+    for entry in (e for e in entries if "SqueezeNet" not in e.label):  # the paper's own column of differences
+        _, rest, backbone = entry.label.split(" − baseline, ")[0], *entry.label.split(" − baseline, ")[1].rsplit(", ", 1)
+        assert entry.paper == pytest.approx(deltas[rest, f"{backbone} Delta"])
+    shown = {e.label: (round(e.paper, 1), e.measured) for e in entries if e.measured is not None}
     assert shown == {
-        f"ResNet50, {row}: ours − baseline": (3.0, "", 3.5),
-        f"SqueezeNet1.1, {row}: ours − baseline": (3.5, "ResNet101", 1.0),  # ResNet101's stands in
+        f"ours − baseline, {row}, ResNet50": (3.0, 3.5),
+        f"ours − baseline, {row}, SqueezeNet1.1": (3.5, 1.0),  # ResNet101's stands in
     }
+
+
+def test_the_same_runs_are_compared_once(paper):
+    rows = (("Baseline", "baseline", "baseline", "IRN"), ("Baseline + inter-matching", "N = 2", "alpha = 1.5", "Ours"))
+    found = []
+    for level, names in enumerate(rows):
+        for table, row, column in zip(("II", "I", "III", "V"), names, ("mIoU", "mIoU", "mIoU", "CAM")):
+            for seed in (0, 1):
+                found.append(measured(f"COMNet {table}", row, column, 40 + level + seed, seed, run=f"{level}-{seed}"))
+    entries = all_findings(collect(found, paper), paper)
+    assert [(e.label, e.table, e.paired.values) for e in entries] == [
+        ("inter-matching − baseline", "COMNet II", (1.0, 1.0))]  # fmt: skip
+    (place,) = (n for n, one in enumerate(found) if one.cell[:2] == ("COMNet I", "N = 2") and one.seeds == (1,))
+    found[place] = dataclasses.replace(found[place], value=44.0)  # not the same number
+    assert len(all_findings(collect(found, paper), paper)) == 2
+
+
+@pytest.mark.parametrize("values, row, word, agrees", [
+    ((1.0, 1.1, 1.2), "N = 3", "larger", True), ((-1.0, -1.1, -1.2), "N = 3", "smaller", False),
+    ((-1.0, -1.1, -1.2), "N = 4", "smaller", True), ((1.0, 1.1, 1.2), "N = 5", "larger", None),  # the paper: 0.0
+    ((1.0, -1.1, 1.2), "N = 3", "not distinguishable", None)])  # fmt: skip
+def test_agreement_with_the_paper(values, row, word, agrees, paper):
+    found = [measured("COMNet I", name, "mIoU", 40 + more, seed) for seed, value in enumerate(values)
+             for name, more in (("baseline", 0), (row, value))]  # fmt: skip
+    (entry,) = all_findings(collect(found, paper), paper)
+    assert (entry.word, entry.agrees) == (word, agrees)
 
 
 def test_what_has_no_cell_is_kept_apart(paper):
     found = [
         measured("CIAN 2", "Baseline", "mIoU", 0.38, unit="fraction"),
-        measured("CIAN 2", "+ CP", "mIoU, no CRF", 38.0, 0),
-        measured("CIAN 2", "+ CP", "mIoU, no CRF", 39.0, 1),
+        measured("CIAN 2", "+ CP", "mIoU, 10 iterations", 38.0, 0),
+        measured("CIAN 2", "+ CP", "mIoU, 10 iterations", 39.0, 1),
         dataclasses.replace(measured("CIAN 2", "+ CE", "mIoU", 40.0), seeds=(0, 1, 2)),
         measured("CIAN 2", "+ RT", "butterfly", 50.0),  # a class of the scenes has its place among the classes
         measured("CIAN 5", "CIAN (squeezenet1.1), L.", "val", 39.0),  # and another backbone among our rows
@@ -195,6 +233,9 @@ def test_sources_are_numbered_once(paper):
     (results,) = collect([first, second, background], paper)
     sources = SourceList()
     assert sources.of(results.cells["+ CP", "background"]) == (1,) and sources.of(results.cells[CP]) == (1, 2)
+    other = dataclasses.replace(background, column="cat", settings={**background.settings, "cam_threshold": 0.3})
+    sources.of(collect([other], paper)[0].cells["+ CP", "cat"])  # the same run, although one of its settings differs
     entries = sources.entries()
-    assert [(e.run, e.seeds, e.numbers) for e in entries] == [(first.run, (0,), 2), (second.run, (1,), 1)]
+    assert entries[0].settings.pop("cam_threshold") == {"differ": [0.3, None]}
+    assert [(e.run, e.seeds, e.numbers) for e in entries] == [(first.run, (0,), 3), (second.run, (1,), 1)]
     assert entries[0].settings == first.settings and entries[0].fingerprint == "data-of-animals" and entries[0].commit

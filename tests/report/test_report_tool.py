@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from scripts import module_of
 
 from cian.base.files import write_text
 from cian.base.results import write_results
-from cian.report.training_log import read_log, smooth
+from cian.report.training_log import keep_curves, read_curves, read_log, smooth, thin
 
 
 def write_log(path, steps):
@@ -25,9 +26,10 @@ def test_logs_and_smoothing(tmp_path):
     path = write_log(tmp_path / "log.jsonl", steps)
     with open(path, "a", encoding="utf-8") as file:
         file.write('{"epoch": 2, "st')  # killed while it wrote
-    epochs, terms = read_log(path)
+    curves = read_log(path)
+    epochs, values = curves["ce_self"]
     np.testing.assert_allclose(epochs, [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2])
-    assert list(terms) == ["ce_self", "cp_self"] and terms["ce_self"].tolist() == [0, 1, 2, 3, 1, 2, 3, 4]
+    assert list(curves) == ["ce_self", "cp_self"] and values.tolist() == [0, 1, 2, 3, 1, 2, 3, 4]
     values = np.random.default_rng(0).normal(size=57)
     slow = [values[max(0, i - 5) : i + 6].mean() for i in range(57)]  # 57 * 0.2 / 2 -> 5 on either side
     np.testing.assert_allclose(smooth(values, 0.2), slow)
@@ -41,6 +43,31 @@ def test_logs_and_smoothing(tmp_path):
         with pytest.raises(ValueError, match=message) as caught:
             read_log(write_log(path, bad))
         assert str(path) in str(caught.value)
+
+
+def test_curves_are_kept_as_data(tmp_path):
+    rng = np.random.default_rng(1)
+    losses = rng.normal(size=(2, 100))
+    steps = [dict(epoch=e, step=s, lr=1, loss=3.0, ce_self=losses[e, s], seconds=2) for e in (0, 1) for s in range(100)]
+    steps[100:100] = [{"epoch": 0, "val_miou": 0.25}]
+    write_log(tmp_path / "runs" / "a" / "log.jsonl", [*steps, {"epoch": 1, "val_miou": 0.5}])
+    keep_curves(tmp_path / "results", ["a", "none"], tmp_path / "runs")
+    kept = read_curves(tmp_path / "results")
+    assert list(kept) == ["a"] and kept["a"]["val_miou"] == [[1, 2], [25, 50]]
+    epochs, values = kept["a"]["ce_self"]
+    assert len(epochs) == 100 and (epochs[0], epochs[-1]) == (0.01, 2) and np.all(np.diff(epochs) > 0)
+    slow = smooth([step["ce_self"] for step in steps if "step" in step])
+    places = np.round(np.array(epochs) * 100).astype(int) - 1
+    np.testing.assert_allclose(values, slow[places], rtol=5e-4)
+    keep_curves(tmp_path / "results", ["a"], tmp_path / "gone")  # without the logs they stay
+    write_log(tmp_path / "runs" / "b" / "log.jsonl", steps[:3])
+    keep_curves(tmp_path / "results", ["b"], tmp_path / "runs")
+    assert read_curves(tmp_path / "results") == {**kept, "b": thin(read_log(tmp_path / "runs" / "b" / "log.jsonl"))}
+    path = tmp_path / "results" / "curves.jsonl"
+    for bad in ('{"run": "a"}', "[", '{"run": "a", "curves": {"x": [[1], []]}}', '{"run": "a", "curves": {"x": [[1], [NaN]]}}'):
+        write_text(path, '{"run": "c", "curves": {}}\n' + bad + "\n")
+        with pytest.raises(ValueError, match=r"curves.jsonl, line 2: .* expected run and curves"):
+            read_curves(tmp_path / "results")
 
 
 @pytest.fixture
@@ -61,7 +88,7 @@ def test_the_tool(tool, tmp_path, capsys):
     out = tmp_path / "out"
     common = ["--results", str(tmp_path / "results"), "--output", str(out), "--runs", str(tmp_path / "runs")]
     tool.main([*common, "--figures", str(tmp_path / "figures"), "--title", "Made up"])
-    plots = {"differences.png", "cian-2-animals-classes.png", "cian-2-animals-curves.png", "cian-3-animals-curves.png"}
+    plots = {f"cian-{name}.png" for name in ("animals-differences", "2-animals-classes", "2-animals-curves", "3-animals-curves")}
     files = {"REPORT.html", "REPORT.md", "numbers.csv"}
     assert {path.name for path in out.iterdir()} == files | plots
     html, markdown = ((out / name).read_text(encoding="utf-8") for name in ("REPORT.html", "REPORT.md"))
@@ -69,17 +96,22 @@ def test_the_tool(tool, tmp_path, capsys):
     assert set(re.findall(r"\]\(([^)]*)\)", markdown)) == plots
     left = "1 pictures were drawn; they are left out because they show photographs"
     assert left in html and left in markdown and base64.b64encode(png(3)).decode() not in html
-    assert "No log of cian_animals_Baseline-1, cian_animals_Baseline-2" in " ".join(Page(html).text)
-    first = html
-    tool.main([*common, "--figures", str(tmp_path / "figures"), "--title", "Made up"])
-    assert (out / "REPORT.html").read_text(encoding="utf-8") == first  # the same again, to the byte
+    text = " ".join(Page(html).text)
+    assert "Training curves of 4 of these 7 runs are not kept here" in text
+    assert "ce_self: cross entropy of the image's own prediction against the seeds (Eq. 6); cp_self: completion" in text
+    assert f"cian report --results {tmp_path / 'results'} --title 'Made up' --output FOLDER" in text
+    shutil.rmtree(str(tmp_path / "runs"))
+    tool.main([*common[:4], "--figures", str(tmp_path / "figures"), "--title", "Made up"])
+    assert (out / "REPORT.html").read_text(encoding="utf-8") == html  # the same from the kept curves alone, to the byte
     tool.main([*common, "--figures", str(tmp_path / "figures"), "--photographs"])
     assert base64.b64encode(png(3)).decode() in (out / "REPORT.html").read_text(encoding="utf-8")
-    assert (out / "fig3_one.png").read_bytes() == png(3)
+    assert (out / "figures" / "fig3_one.png").read_bytes() == png(3)
+    shutil.copytree(str(out / "figures"), str(tmp_path / "results" / "figures"))  # kept beside the measurements
     capsys.readouterr()
     # a second folder, with other runs of the same cells
     write_results(tmp_path / "more", [replace(found, run=f"{found.run}-more{n}") for n, found in enumerate(results())])
     tool.main([*common[:4], "--results", str(tmp_path / "more")])
+    assert "](figures/fig3_one.png)" in (out / "REPORT.md").read_text(encoding="utf-8")
     assert capsys.readouterr().out.startswith(f"{2 * len(results())} measurements: {out / 'REPORT.html'}")
 
 
