@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.files import locked, write_text
+from cian.base.files import write_text
+from cian.base.locks import locked
 
 CURVES = "curves.jsonl"
 POINTS = 100  # of a stored curve

@@ -88,7 +88,8 @@ def test_the_tool(tool, tmp_path, capsys):
     out = tmp_path / "out"
     common = ["--results", str(tmp_path / "results"), "--output", str(out), "--runs", str(tmp_path / "runs")]
     tool.main([*common, "--figures", str(tmp_path / "figures"), "--title", "Made up"])
-    plots = {f"cian-{name}.png" for name in ("animals-differences", "2-animals-classes", "2-animals-curves", "3-animals-curves")}
+    names = ("animals-differences", "2-animals-classes", "2-animals-curves", "3-animals-curves")
+    plots = {f"cian-{name}.png" for name in names}
     files = {"REPORT.html", "REPORT.md", "numbers.csv"}
     assert {path.name for path in out.iterdir()} == files | plots
     html, markdown = ((out / name).read_text(encoding="utf-8") for name in ("REPORT.html", "REPORT.md"))
