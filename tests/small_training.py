@@ -1,5 +1,6 @@
 """A small training on generated scenes through tools/train.py, and comparisons of its checkpoints."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,3 +50,14 @@ def largest_difference(one, other):
         a, b = one[name].asnumpy(), other[name].asnumpy()
         worst = max(worst, float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6)))
     return worst
+
+
+def log_lines(folder):
+    """The steps that a training has logged, as dicts."""
+    path = folder / "log.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def steps_of(folder):
+    """What a training has logged, without the times."""
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in log_lines(folder)]

@@ -54,6 +54,7 @@ class Run:
         self.folder, self.name, self.write = Path(folder), name, write
         self.settings_path, self.log_path = self.folder / "settings.json", self.folder / "log.jsonl"
         self.state_path = self.folder / "resume.npz"
+        self.identity = None  # what decides the run: its record without the circumstances
 
     def open(self, record, resume):
         """Begin, or go on with, the run that `record` (dict, written to settings.json) describes; hold its folder.
@@ -63,6 +64,7 @@ class Run:
         versions, devices, date) stand under "circumstances"; what of them may change the last digits is logged. A folder
         without a single step counts as not begun.
         """
+        self.identity = {key: value for key, value in record.items() if key != "circumstances"}
         if not self.write:
             return  # workers compare their records with the first one's
         hold(self.folder)

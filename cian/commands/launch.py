@@ -3,55 +3,26 @@
 All run on this machine, or with --hostfile the workers and servers on the hosts it names, over ssh (the same folder and
 environment must be there; `python` means the one that runs this tool). Every line of their output gets a prefix such as
 `[worker 0] `; the number tells processes apart, and need not be the rank MXNet gives. If one fails, all are stopped and
-the exit status is its own. ps-lite, MXNet's parameter server, neither checks who connects nor encrypts: alone on this
-machine it listens on the loopback address only; use --hostfile on a network you trust.
+the exit status is its own. At SIGTERM or Ctrl-C the workers stop first, all at the same step, and the first writes the state
+from which the same command goes on (with two workers to the same bits; more add up in no fixed order). If this tool is killed,
+its processes end as well.
+
+ps-lite, MXNet's parameter server, neither checks who connects nor encrypts: alone on this machine it listens on the loopback
+address only; use --hostfile on a network you trust.
 """
 import argparse
-import contextlib
-import os
-import shlex
 import signal
 import socket
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
 
-import joblib
+from cian.base.processes import Child, Guardian, Task, stop
 
-SERVE = [sys.executable, "-c", "import cian.base.runtime"]  # importing MXNet serves when DMLC_ROLE says so
-FORWARDED = ("DMLC_", "PS_", "MXNET_", "OMP_", "CUDA_", "NCCL_", "CIAN_", "PYTHONPATH", "PYTHONUNBUFFERED")
-COLOURS = {"scheduler": 35, "server": 36, "worker": 32}
-# Runs on the other machine: the child ends with the shell's standard input, that is, with the connection.
-REMOTE_SCRIPT = """cd {folder} || exit 1
-export {exports} PATH={bin}:"$PATH"
-{threads}exec 3<&0
-{command} </dev/null &
-child=$!
-{{ cat <&3; kill -TERM $child; }} >/dev/null 2>&1 &
-watcher=$!
-wait $child
-status=$?
-kill $watcher 2>/dev/null
-exit $status"""
-
-
-class Task(NamedTuple):
-    """One process to start: role and number, host (None = this machine), command, and its own environment variables."""
-    role: str
-    number: int
-    host: Optional[str]
-    command: List[str]
-    environment: Dict[str, str]
-    sharing: int  # workers on the same machine, which share its processors
-
-    @property
-    def name(self):
-        return self.role if self.role == "scheduler" else f"{self.role} {self.number}"
-
-
+# Importing MXNet serves when DMLC_ROLE says so. Servers outlive a signal that all processes get: the workers stop first.
+SERVE = [sys.executable, "-c", "from signal import SIG_IGN, SIGINT, SIGTERM, signal; signal(SIGINT, SIG_IGN); "
+         "signal(SIGTERM, SIG_IGN); import cian.base.runtime"]
+FAILURE_GRACE = 10  # seconds: workers that wait for one that has failed cannot stop by themselves
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", "--workers", type=int, required=True, help="number of workers")
@@ -60,7 +31,8 @@ def parse_args(argv=None):
     parser.add_argument("--address", help="this machine's IP address, as the hosts reach it (default: found out)")
     parser.add_argument("--port", type=int, help="the scheduler's port (default: a free one)")
     parser.add_argument("--ssh", default="ssh -o BatchMode=yes", help="ssh command with options (default: %(default)s)")
-    parser.add_argument("--grace", type=float, default=10, help="seconds from asking to stop to killing (default: 10)")
+    parser.add_argument("--grace", type=float, default=60, help="seconds from asking the workers to stop, which takes them a "
+                        "step of the training, to killing (default: 60; after a failure at most 10)")
     parser.add_argument("command", nargs="+", help="after `--`: the worker's command with its arguments")
     args = parser.parse_args(argv)
     for option in ("workers", "servers"):
@@ -124,77 +96,6 @@ def plan(args, hosts, address, port):
     return tasks
 
 
-def local_environment(task):
-    """The environment of a process on this machine: processors divided among its workers, unless the user said."""
-    environment = dict(os.environ, **task.environment)
-    environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment.get("PATH", os.defpath)
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // task.sharing)))
-    return environment
-
-
-def ssh_command(ssh, task, folder):
-    """The ssh command line that runs `task` in `folder` on its host, with the variables it needs."""
-    variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
-    variables.update(task.environment)
-    threads = ""
-    if "OMP_NUM_THREADS" not in variables:
-        threads = (f"OMP_NUM_THREADS=$(($(nproc) / {task.sharing})); [ $OMP_NUM_THREADS -gt 0 ] || OMP_NUM_THREADS=1\n"
-                   "export OMP_NUM_THREADS\n")
-    script = REMOTE_SCRIPT.format(
-        folder=shlex.quote(str(folder)), bin=shlex.quote(os.path.dirname(sys.executable)), threads=threads,
-        exports=" ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())),
-        command=" ".join(map(shlex.quote, task.command)))
-    return shlex.split(ssh) + [task.host, "exec sh -c " + shlex.quote(script)]
-
-
-class Child:
-    """A started task, whose output is passed on line by line with its name in front."""
-
-    def __init__(self, task, ssh):
-        self.name, self.role, self.remote = task.name, task.role, task.host is not None
-        command = ssh_command(ssh, task, os.getcwd()) if self.remote else task.command
-        environment = None if self.remote else local_environment(task)
-        self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE if self.remote else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-        self.thread = threading.Thread(target=self._pass_on, daemon=True)
-        self.thread.start()
-
-    def _pass_on(self):
-        coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        prefix = f"\033[{COLOURS[self.role]}m[{self.name}]\033[0m " if coloured else f"[{self.name}] "
-        for line in self.process.stdout:
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            sys.stdout.write(prefix + text.split("\r")[-1] + "\n")  # of a progress bar, what a terminal would show
-            sys.stdout.flush()
-
-    def ask_to_stop(self):
-        """SIGTERM; over ssh the end of standard input, which the other side turns into SIGTERM."""
-        if self.process.poll() is None:
-            if self.remote:
-                self.process.stdin.close()
-            else:
-                self.process.terminate()
-
-    def kill(self):
-        """SIGKILL for whatever is left of the process and its children; waits for it and for its last lines."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; on macOS the second for a zombie
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.thread.join(timeout=5)
-
-
-def stop(children, grace, hurry):
-    """Ask all to stop, wait up to `grace` seconds or until hurry() is true, then kill what is left."""
-    for child in children:
-        child.ask_to_stop()
-    end = time.monotonic() + grace
-    while any(child.process.poll() is None for child in children) and time.monotonic() < end and not hurry():
-        time.sleep(0.05)
-    for child in children:
-        child.kill()
-
-
 def watch(children, grace, signals):
     """Wait until the workers are done, one process fails or a signal comes. Returns (exit status, message or None)."""
     end = None
@@ -222,21 +123,23 @@ def main(argv=None):
         tasks = plan(args, hosts, address, args.port or free_port(address))
     except (OSError, ValueError) as error:
         sys.exit(f"launch: {error}")
-    signals, children = [], []
+    signals, children, guardian = [], [], Guardian(args.grace)
     before = {number: signal.signal(number, lambda number, _: signals.append(number))
               for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     status, message = 1, None
     try:
         for task in tasks:
             try:
-                children.append(Child(task, args.ssh))
+                children.append(Child(task, args.ssh, args.grace))
+                guardian.watch(children[-1])
             except OSError as error:
                 message = f"{task.name} could not be started: {error}; all others were stopped"
                 break
         else:
             status, message = watch(children, args.grace, signals)
     finally:
-        stop(children, args.grace, hurry=lambda: len(signals) > 1)
+        stop(children, args.grace if signals else min(args.grace, FAILURE_GRACE), hurry=lambda: len(signals) > 1)
+        guardian.leave()
         for number, handler in before.items():
             signal.signal(number, handler)
     if message:

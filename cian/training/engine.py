@@ -10,6 +10,7 @@ import numpy as np
 from cian.base.runtime import mx
 from cian.base.stops import Diverged, Interrupted
 from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
+from cian.training.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +88,15 @@ class Fit:
         self.trainer = make_trainer(objective.net, settings, kvstore)
         self.trainer._init_kvstore()
         self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
+        self.workers = Workers(self.trainer._kvstore if self.trainer._distributed else "local")
         self.progress = progress
         self._signal = None
 
     def train(self, to_arrays):
         """Train to the last epoch. to_arrays(ids, made batch) -> tuple of numpy arrays.
 
-        Interrupted after SIGINT or SIGTERM (state written), Diverged on a NaN or infinite loss (nothing written).
+        Interrupted after SIGINT or SIGTERM, which any worker may get (state written by the first one, of a step that all have
+        made), Diverged on a NaN or infinite loss (nothing written). ValueError if workers mean different trainings.
         """
         epoch, step = self.resume()
         handlers = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -104,14 +107,16 @@ class Fit:
                 for ids, made in self.loader.batches(epoch, step):
                     self.step(epoch, step, count, ids, to_arrays(ids, made))
                     step += 1
-                    if self._signal is not None or (time.monotonic() - saved > STATE_EVERY and step < count):
+                    due = time.monotonic() - saved > STATE_EVERY and step < count
+                    stop, due = self.workers.agree(self._signal, due)
+                    if stop or due:
                         self.save_state(epoch, step)
                         saved = time.monotonic()
-                    if self._signal is not None:
-                        raise Interrupted(self._signal)
-                arrays = self.epoch_arrays(epoch)
+                    if stop:
+                        raise Interrupted(stop)
+                parameters, _ = self.arrays()
                 if self.run.write:
-                    save_checkpoint(self.run.checkpoint_path(epoch), arrays)
+                    save_checkpoint(self.run.checkpoint_path(epoch), parameters)
                     self.run.keep_newest(CHECKPOINTS_KEPT)
                 epoch, step = epoch + 1, 0
                 self.save_state(epoch, step)
@@ -156,38 +161,54 @@ class Fit:
         )
         self.progress(epoch, step, count, total)
 
-    def epoch_arrays(self, epoch):
-        """The network's parameters; running statistics that differ between workers are their mean, as between devices."""
-        arrays = named_arrays(self.objective.net)
-        if self.trainer._distributed:
-            store, parameters = self.trainer._kvstore, self.objective.net.collect_params()
-            for position, name in enumerate(sorted(arrays)):
-                if name.startswith("aux:") and parameters[name[4:].rsplit("_moving_", 1)[0] + "_beta"].grad_req != "null":
-                    key = len(arrays) * (epoch + 1) + position  # the trainer's own keys are 0..len(arrays) - 1
-                    store.init(key, arrays[name].zeros_like())
-                    store.push(key, arrays[name])
-                    store.pull(key, out=arrays[name])
-                    arrays[name] /= store.num_workers
-        return arrays
+    def running_statistics(self):
+        """{`aux:NAME`: (shares, C)}: batch normalisation's statistics on every device of every worker; all call it."""
+        parameters = self.objective.net.collect_params()
+        names = [name for name in parameters if name.endswith(("_moving_mean", "_moving_var"))]
+        if not names:
+            return {}
+        mx.nd.waitall()  # they are written in the backward pass, unseen by a reader
+        own = [np.concatenate([parameters[n].data(device).asnumpy() for n in names]) for device in self.devices]
+        everywhere = self.workers.gather("running statistics", np.stack(own))  # (shares, sum of C)
+        ends = np.cumsum([parameters[name].shape[0] for name in names])
+        return {f"aux:{name}": part for name, part in zip(names, np.split(everywhere, ends[:-1], axis=1))}
+
+    def arrays(self):
+        """The network's parameters, running statistics their mean over devices and workers; those of each, if several, as
+        `share:I:aux:NAME`."""
+        arrays, shares = named_arrays(self.objective.net), {}
+        if self.workers.count * len(self.devices) > 1:
+            for name, rows in self.running_statistics().items():
+                if self.workers.count > 1 and (rows != rows[0]).any():  # else frozen: their mean would round
+                    arrays[name] = mx.nd.array(sum(rows) / len(rows), dtype=rows.dtype)
+                shares.update({f"share:{number}:{name}": row for number, row in enumerate(rows)})
+        return arrays, shares
 
     def save_state(self, epoch, step):
-        """Write everything the run needs to go on from (epoch, step)."""
+        """Write everything the run needs to go on from (epoch, step); all workers call it, the first one writes."""
         arrays, updates = optimizer_arrays(self.trainer)
-        arrays.update({name: value.asnumpy() for name, value in named_arrays(self.objective.net).items()})
-        self.run.save_state(arrays, epoch=epoch, step=step, updates=updates)
+        parameters, shares = self.arrays()
+        arrays.update({name: value.asnumpy() for name, value in parameters.items()})
+        self.run.save_state({**arrays, **shares}, epoch=epoch, step=step, updates=updates)
 
     def resume(self):
-        """Restore the state of the run folder, if there is one; (epoch, step) to go on from."""
+        """Restore the state of the run folder, if any: (epoch, step) to go on from; ValueError where workers differ."""
         state = self.run.load_state()
+        self.workers.compare({**(self.run.identity or {}), "state": None if state is None else state[1]})
         if state is None:
             self.run.cut_log(0, 0)
             return 0, 0
         arrays, numbers = state
         for name, parameter in self.objective.net.collect_params().items():
             key = next((kind + name for kind in ("arg:", "aux:") if kind + name in arrays), None)
-            if key is None:
-                raise ValueError(f"{self.run.state_path}: lacks {name}")
+            if key is None or arrays[key].shape != parameter.shape:
+                there = "it lacks it" if key is None else f"found {arrays[key].shape}"
+                raise ValueError(f"{self.run.state_path}: expected {name} of shape {parameter.shape}, {there}")
             parameter.set_data(mx.nd.array(arrays[key], dtype=arrays[key].dtype))
+            for number, device in enumerate(self.devices, self.workers.rank * len(self.devices)):
+                own = arrays.get(f"share:{number}:{key}")  # older states have the mean only
+                if own is not None:
+                    parameter.data(device)[:] = mx.nd.array(own, ctx=device, dtype=own.dtype)
         if numbers["updates"]:
             restore_optimizer(self.trainer, arrays, numbers["updates"], self.devices)
         self.run.cut_log(numbers["epoch"], numbers["step"])

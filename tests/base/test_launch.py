@@ -1,5 +1,6 @@
 """tools/launch.py on the loopback interface: a real exchange, failures, signals, the plan of hosts."""
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from launching import EXCHANGE, PULLED, finish, start
 from scripts import module_of
+
+from cian.base import processes
 
 
 @pytest.fixture()
@@ -93,6 +96,46 @@ time.sleep(60)
         assert not [pid for pid in pids if is_running(pid)]
 
 
+def children_of(pid):
+    """The processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # just gone
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def test_a_killed_launcher_leaves_no_process(tmp_path):
+    """Workers are asked to stop as long as the servers run; whoever does not, and every child of a child, is killed."""
+    code = f"""
+import os, signal, subprocess, sys, time
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+def tidy(*_):
+    Path({str(tmp_path)!r}, "tidied").mkdir(exist_ok=True)
+    time.sleep(60)
+signal.signal(signal.SIGTERM, tidy)
+print("pids", os.getpid(), child.pid)
+time.sleep(60)
+"""
+    process = start("-n", "2", "--grace", "1", "--", sys.executable, "-c", code)
+    pids = []
+    while len(pids) < 4:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        pids += [int(word) for word in line.split("pids")[1].split()] if "pids" in line else []
+    pids += children_of(process.pid)
+    assert len(set(pids)) == 7  # two workers and their children, scheduler, server, and the guardian of all
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while any(is_running(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if is_running(pid)] and (tmp_path / "tidied").is_dir()
+    process.communicate()
+
+
 def test_workers_without_a_store_end_well(idle, capfd):
     status = idle.main(["-n", "2", "--grace", "0.5", "--", sys.executable, "-c", "print('a\\rb'); print('c')"])
     output, errors = capfd.readouterr()
@@ -108,16 +151,16 @@ def test_a_command_that_is_not_there(idle, capfd):
 
 def test_plan_of_one_machine(launch, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(launch.joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(processes.joblib, "cpu_count", lambda: 8)
     tasks = launch.plan(arguments(workers=3, servers=2), [], "127.0.0.1", 9000)
     assert [task.name for task in tasks] == ["scheduler", "server 0", "server 1", "worker 0", "worker 1", "worker 2"]
     assert tasks[4].command == ["train", "a b"] and tasks[4].host is None
-    environment = launch.local_environment(tasks[4])
+    environment = processes.local_environment(tasks[4])
     expected = {"DMLC_ROLE": "worker", "DMLC_PS_ROOT_URI": "127.0.0.1", "DMLC_PS_ROOT_PORT": "9000",
                 "DMLC_NUM_WORKER": "3", "DMLC_NUM_SERVER": "2", "DMLC_NODE_HOST": "127.0.0.1", "OMP_NUM_THREADS": "2"}
     assert {name: environment[name] for name in expected} == expected
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert launch.local_environment(tasks[4])["OMP_NUM_THREADS"] == "5"
+    assert processes.local_environment(tasks[4])["OMP_NUM_THREADS"] == "5"
 
 
 def test_plan_over_hosts(launch, monkeypatch):

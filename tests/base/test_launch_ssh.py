@@ -8,6 +8,8 @@ import pytest
 from launching import EXCHANGE, PULLED, finish, start
 from scripts import module_of
 
+from cian.base import processes
+
 
 @pytest.fixture()
 def launch():
@@ -41,7 +43,7 @@ def test_ssh_passes_folder_variables_and_arguments(launch, ssh, tmp_path, monkey
             "os.environ['OMP_NUM_THREADS']); sys.exit(7)")
     command = [sys.executable, "-c", code, "a b", "$x;'\""]
     task = launch.Task("worker", 0, "host", command, {"DMLC_ROLE": "worker"}, sharing=99999)
-    command = launch.ssh_command(f"{ssh} -p 22", task, folder)
+    command = processes.ssh_command(f"{ssh} -p 22", task, folder)
     assert command[:4] == [str(ssh), "-p", "22", "host"] and "MY_SECRET" not in command[4]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True) as process:
         output = process.stdout.read()  # standard input stays open: its end would stop the command

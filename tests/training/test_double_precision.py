@@ -79,4 +79,4 @@ def test_a_resumed_step_stays_in_double_precision(what, tmp_path):
     for name in wanted:
         # a passage through single precision would cost 1e-8; the walk's group normalisation sums in no fixed order
         np.testing.assert_allclose(found[name], wanted[name], rtol=1e-10, atol=1e-14, err_msg=name)
-    assert {value.dtype for value in again.epoch_arrays(0).values()} == {np.float64}
+    assert {value.dtype for value in again.arrays()[0].values()} == {np.float64}

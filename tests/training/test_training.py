@@ -1,7 +1,6 @@
 """The training as users run it: stopped and resumed exactly, on several devices and workers, and stopped by a bad loss."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from small_training import CHECKPOINT, ROOT, command, largest_difference, run
+from small_training import CHECKPOINT, ROOT, command, log_lines, run
 
 from cian.base.runs import Run, folder_digest
 from cian.base.runtime import mx
@@ -38,11 +37,6 @@ def finished(scenes, tmp_path_factory):
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.split()[-1].endswith(CHECKPOINT)
     return folder
-
-
-def log_lines(folder):
-    path = folder / "log.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @pytest.mark.parametrize("number, after", [(signal.SIGTERM, 2), (signal.SIGKILL, 12), (signal.SIGINT, 9)])
@@ -77,15 +71,6 @@ def test_a_run_folder_is_not_overwritten_and_not_mixed(scenes, finished):
     assert again.returncode == 2 and "holds a run already" in again.stderr and "--resume" in again.stderr
     other = run(scenes, finished, "--resume", "--lr", "0.5")
     assert other.returncode == 2 and "lr was 0.001, now 0.5" in other.stderr
-
-
-def test_two_devices_and_two_workers_agree(scenes, tmp_path):
-    devices = run(scenes, tmp_path / "devices", "--devices", "cpu0,cpu1", threads=1)
-    assert devices.returncode == 0, devices.stderr[-2000:]
-    launch = [sys.executable, str(ROOT / "tools" / "launch.py"), "-n", "2", "-s", "1", "--"]
-    workers = run(scenes, tmp_path / "workers", "--kvstore", "dist_sync", before=launch, threads=1)
-    assert workers.returncode == 0, workers.stderr[-2000:]
-    assert largest_difference(tmp_path / "workers" / CHECKPOINT, tmp_path / "devices" / CHECKPOINT) < 1e-4
 
 
 def batch(images=4, size=33, classes=3):
