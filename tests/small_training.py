@@ -11,7 +11,8 @@ import numpy as np
 from cian.models.checkpoint import read_params
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIONS = ["--preset", "scenes", "--crop", "65", "--batch", "4", "--epochs", "2", "--init", "random", "--workers", "1"]
+OPTIONS = ["--devices", "cpu", "--preset", "scenes", "--crop", "65", "--batch", "4", "--epochs", "2"]
+OPTIONS += ["--init", "random", "--workers", "1"]
 CHECKPOINT = "cian_resnet10-0001.params"
 
 

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from cian.base.runtime import count_gpus, devices, end_worker, mx
+from cian.base.devices import all_devices
+from cian.base.runtime import devices, end_worker, mx
 from cian.base.stops import Diverged, Interrupted
 from cian.config import PRESETS
 
@@ -57,7 +58,7 @@ def _end(message, status):
 
 def chosen_devices(text):
     """The contexts of --devices; without one every GPU, else the CPU."""
-    return devices(text or ",".join(f"gpu{i}" for i in range(count_gpus())) or "cpu")
+    return devices(text) if text else all_devices()
 
 
 def add_preset(parser, of_run=False):

@@ -12,12 +12,12 @@ import sys
 import joblib
 import numpy as np
 
+from cian.base import environment
+from cian.base.cards import cards, cudnn_version, driver_version
 from cian.base.cuda import installed_version, load_cuda_libraries
 from cian.base.denormals import flush_denormals
 
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
-
-KERNELS_KEPT = 500  # a network at one size has about 25 of a kind
 
 
 def add_numpy_aliases():
@@ -34,14 +34,6 @@ def use_all_processors():
     MXNet alone would take half of them. OpenMP reads the variable when MXNet loads its library.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(joblib.cpu_count()))  # affinity mask and container quota count
-
-
-def limit_kernel_cache():
-    """Let MXNet keep at most KERNELS_KEPT prepared CPU kernels of each kind, unless the user has set another number.
-
-    It makes one for every shape and by default keeps them all, so that a data set with images of many sizes fills the memory.
-    """
-    os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", str(KERNELS_KEPT))
 
 
 def end_worker(status):
@@ -63,7 +55,7 @@ def _end_on_exception(*exception):
 
 add_numpy_aliases()
 use_all_processors()
-limit_kernel_cache()
+environment.set_defaults(environment.ALWAYS)
 flush_denormals()
 if installed_version("mxnet-cu112"):
     load_cuda_libraries()
@@ -74,14 +66,25 @@ if os.environ.get("DMLC_ROLE") == "worker":
 import mxnet as mx  # noqa: E402
 
 
+def gpu_build():
+    """Was this MXNet built with CUDA? Asked of MXNet itself: there are other GPU builds than the wheel mxnet-cu112."""
+    return mx.runtime.Features().is_enabled("CUDA")
+
+
 def count_gpus():
     """Number of GPUs MXNet can use; 0 when it was built without CUDA or the driver finds none."""
-    if not mx.runtime.Features().is_enabled("CUDA"):
+    if not gpu_build():
         return 0
     try:
         return mx.context.num_gpus()
     except mx.MXNetError:  # CUDA says "no device" with an error
         return 0
+
+
+def usable_gpus():
+    """Numbers of the GPUs that this MXNet can compute on: of the wheel mxnet-cu112 those it has machine code for."""
+    unusable = {card.number for card in cards() if not card.usable} if installed_version("mxnet-cu112") else set()
+    return [number for number in range(count_gpus()) if number not in unusable]
 
 
 def devices(text):
@@ -105,7 +108,7 @@ def devices(text):
         count = count_gpus()
         for context in gpus:
             if context.device_id >= count:
-                there = ("MXNet was built without CUDA" if not mx.runtime.Features().is_enabled("CUDA") else
+                there = ("MXNet was built without CUDA" if not gpu_build() else
                          f"MXNet finds {count}: " + (", ".join(f"gpu{i}" for i in range(count)) or "none"))
                 raise ValueError(f"devices {text!r}: gpu{context.device_id} is not there; {there} "
                                  "(tools/doctor.py tells more)")
@@ -119,6 +122,20 @@ def devices(text):
 def versions():
     """What this process runs on, for settings.json: name -> version, None for a package that is not installed."""
     found = {"python": platform.python_version(), "platform": platform.platform(), "mxnet": mx.__version__,
-             "mxnet-build": "cu112" if installed_version("mxnet-cu112") else "cpu"}
+             "mxnet-build": "cpu" if not gpu_build() else "cu112" if installed_version("mxnet-cu112") else "cuda"}
     found.update({name: installed_version(name) for name in PACKAGES})
+    return found
+
+
+def machine(contexts):
+    """What computes, for the circumstances of a run: devices, cards, driver, cuDNN, and the variables that steer MXNet.
+
+    contexts: the devices used; the cards are those of the GPUs among them.
+    """
+    found = {"devices": [f"{context.device_type}{context.device_id}" for context in contexts],
+             "processors": joblib.cpu_count(), "environment": environment.recorded()}
+    used = {context.device_id for context in contexts if context.device_type == "gpu"}
+    if used:
+        found["cards"] = [str(card) for card in cards() if card.number in used]
+        found["driver"], found["cudnn"] = driver_version(), cudnn_version()
     return found

@@ -48,16 +48,16 @@ def main(argv=None):
     args = parse_args(argv)
     dataset = open_dataset(args.data)
     settings = chosen_settings(args, dataset)
+    training = Training(args, settings, "cian", settings.group_size)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
     labels = Path(args.seeds)
     labels_digest = folder_digest(labels, ids, ".png")
-    training = Training(args, settings, "cian")
     objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
     start_network(objective.net, args, settings)
     examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
     size = settings.group_size
-    plan = training.plan(ids, tags, size, settings.grouping)
+    plan = training.plan(ids, tags, settings.grouping)
     training.begin("train", dataset, ids, tags, seeds=labels_digest)
 
     def to_arrays(batch_ids, made):

@@ -43,20 +43,25 @@ def measure(net, dataset, ids, tags, device, flip=False):
     return mean_average_precision(np.stack(scores), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
 
 
+def group_size(method, settings):
+    """Images in a group of the training: those that inter-matching matches, else one."""
+    return settings.group_size if method == "comnet" and MATCHINGS[settings.matching][0] else 1
+
+
 def prepare_cam(args, settings, dataset, contexts):
-    """CIAN's classifier with its starting weights, the maker of its examples, and 1 image in a group."""
+    """CIAN's classifier with its starting weights, and the maker of its examples."""
     objective = ClassifierObjective(settings, len(dataset.classes) - 1, contexts)
     start_network(objective.net, args, settings)
-    return objective, Examples(dataset, None, settings.crop, settings.train_scales), 1
+    return objective, Examples(dataset, None, settings.crop, settings.train_scales)
 
 
 def prepare_comnet(args, settings, dataset, contexts):
-    """COMNet's classifier with its starting weights, the maker of its examples, and the images in a group."""
+    """COMNet's classifier with its starting weights, and the maker of its examples."""
     objective = MatchingObjective(settings, len(dataset.classes) - 1, contexts)
     start_network(objective.net, args, settings)
     fill = objective.net.backbone.bn_data.moving_mean.data(contexts[0]).asnumpy()  # zero after the normalisation
     examples = LongSideExamples(dataset, settings.crop, settings.long_side, tuple(fill.tolist()))
-    return objective, examples, settings.group_size if MATCHINGS[settings.matching][0] else 1
+    return objective, examples
 
 
 def start_network(net, args, settings):
@@ -68,13 +73,14 @@ def start_network(net, args, settings):
 def main(argv=None):
     args = parse_args(argv)
     settings = from_arguments(args, SETTINGS[args.method])
+    size = group_size(args.method, settings)
+    training = Training(args, settings, args.method, size)
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
-    training = Training(args, settings, args.method)
     make = prepare_comnet if args.method == "comnet" else prepare_cam
-    objective, examples, size = make(args, settings, dataset, training.devices)
-    plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
+    objective, examples = make(args, settings, dataset, training.devices)
+    plan = training.plan(ids, tags, "common" if size > 1 else "random")
     training.begin("train_cam", dataset, ids, tags)
 
     def to_arrays(batch_ids, made):

@@ -49,9 +49,9 @@ def make_labels(dataset, ids, cams, folder, settings):
 def main(argv=None):
     args = parse_args(argv)
     settings = from_arguments(args, BoundaryTraining)
+    training = Training(args, settings, "irn")
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
-    training = Training(args, settings, "irn")
     cams_digest = folder_digest(args.cams, ids, ".npz")
     objective = BoundaryObjective(settings, training.devices)
     if args.init != "random":

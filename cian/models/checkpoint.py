@@ -50,6 +50,19 @@ def named_arrays(net):
     return arrays
 
 
+def running_statistics(net):
+    """Names of the running statistics that training changes: of batch normalisations whose beta is trained."""
+    parameters = net.collect_params()
+    names = [name for name in parameters if name.endswith(("_moving_mean", "_moving_var"))]
+    return [name for name in names if parameters[name.rsplit("_moving_", 1)[0] + "_beta"].grad_req != "null"]
+
+
+def not_finite(arrays):
+    """Names of the arrays {name: NDArray or numpy array} that hold NaN or infinite values."""
+    values = ((name, array if isinstance(array, np.ndarray) else array.asnumpy()) for name, array in arrays.items())
+    return [name for name, value in values if not np.isfinite(value).all()]
+
+
 def save_checkpoint(path, arrays):
     """Write {`arg:NAME` or `aux:NAME`: NDArray}, such as named_arrays returns, to `path` (.params), whole or not at all."""
     write_params(path, arrays)

@@ -9,7 +9,8 @@ import numpy as np
 
 from cian.base.runtime import mx
 from cian.base.stops import Diverged, Interrupted
-from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
+from cian.models.checkpoint import FAST, named_arrays, not_finite, save_checkpoint
+from cian.training.shares import Turns
 from cian.training.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -81,10 +82,12 @@ class Fit:
 
     objective(batch, device) -> {name: (1,) NDArray}, recorded by the caller, for the device's share of a batch, a tuple of
     numpy arrays with the images first. Their sum, times the share's number of images, is what the published code descends.
+    shares: equal parts of a batch, dealt out to the devices in turns; a multiple of their number, None for one each.
     """
 
-    def __init__(self, objective, loader, run, settings, devices, kvstore="device", progress=lambda *_: None):
+    def __init__(self, objective, loader, run, settings, devices, kvstore="device", progress=lambda *_: None, shares=None):
         self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
+        self.turns = Turns(objective.net, (shares or len(devices)) // len(devices))
         self.trainer = make_trainer(objective.net, settings, kvstore)
         self.trainer._init_kvstore()
         self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
@@ -133,24 +136,25 @@ class Fit:
         began = time.monotonic()
         self.trainer.set_learning_rate(learning_rate(self.settings, epoch, step / count))
         mx.random.seed(hash((self.settings.seed, epoch, step)) % 2**31)  # so that a resumed run draws the same
-        losses, totals = [], []
-        with mx.autograd.record():
-            for device, share in zip(self.devices, split(batch, len(self.devices))):
-                losses.append(self.objective(share, device))
-                images = share[0].shape[0] * (share[0].shape[1] if share[0].ndim == 5 else 1)
-                totals.append(sum(losses[-1].values()) * images)
-        mx.autograd.backward(totals)
+        losses, many = [], len(self.devices)
+        shares = split(batch, many * self.turns.count)
+        self.turns.begin()
+        for turn in range(self.turns.count):
+            totals = []
+            with mx.autograd.record():
+                for device, share in zip(self.devices, shares[turn * many : (turn + 1) * many]):
+                    losses.append(self.objective(share, device))
+                    images = share[0].shape[0] * (share[0].shape[1] if share[0].ndim == 5 else 1)
+                    totals.append(sum(losses[-1].values()) * images)
+            mx.autograd.backward(totals)
+            self.turns.end()
         self.trainer.step(self.settings.batch)
         values = {
             name: float(np.mean([loss[name].asscalar() for loss in losses])) for name in losses[0]
         }  # waits for the devices
         total = sum(values.values())
         if not math.isfinite(total):
-            good = self.run.checkpoints()
-            raise Diverged(
-                f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}; last good checkpoint: "
-                f"{good[-1] if good else 'none yet'}. A smaller --lr may help."
-            )
+            raise self._diverged(f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}")
         self.run.log(
             epoch=epoch,
             step=step,
@@ -175,8 +179,11 @@ class Fit:
 
     def arrays(self):
         """The network's parameters, running statistics their mean over devices and workers; those of each, if several, as
-        `share:I:aux:NAME`."""
+        `share:I:aux:NAME`. Diverged where they hold NaN, which ReLU and max pooling on a GPU hide from the loss."""
         arrays, shares = named_arrays(self.objective.net), {}
+        bad = not_finite(arrays)
+        if bad:
+            raise self._diverged(f"{len(bad)} parameters hold NaN or infinite values, such as {bad[0]}")
         if self.workers.count * len(self.devices) > 1:
             for name, rows in self.running_statistics().items():
                 if self.workers.count > 1 and (rows != rows[0]).any():  # else frozen: their mean would round
@@ -185,11 +192,15 @@ class Fit:
         return arrays, shares
 
     def save_state(self, epoch, step):
-        """Write everything the run needs to go on from (epoch, step); all workers call it, the first one writes."""
+        """Write everything the run needs to go on from (epoch, step); all workers call it, the first one writes. Diverged: see arrays."""
         arrays, updates = optimizer_arrays(self.trainer)
         parameters, shares = self.arrays()
         arrays.update({name: value.asnumpy() for name, value in parameters.items()})
         self.run.save_state({**arrays, **shares}, epoch=epoch, step=step, updates=updates)
+
+    def _diverged(self, what):
+        good = self.run.checkpoints()
+        return Diverged(f"{what}; last good checkpoint: {good[-1] if good else 'none yet'}. A smaller --lr may help.")
 
     def resume(self):
         """Restore the state of the run folder, if any: (epoch, step) to go on from; ValueError where workers differ."""
@@ -205,9 +216,10 @@ class Fit:
                 there = "it lacks it" if key is None else f"found {arrays[key].shape}"
                 raise ValueError(f"{self.run.state_path}: expected {name} of shape {parameter.shape}, {there}")
             parameter.set_data(mx.nd.array(arrays[key], dtype=arrays[key].dtype))
+            several = sum(name.startswith("share:") and name.endswith(":" + key) for name in arrays)
             for number, device in enumerate(self.devices, self.workers.rank * len(self.devices)):
-                own = arrays.get(f"share:{number}:{key}")  # older states have the mean only
-                if own is not None:
+                own = arrays.get(f"share:{number}:{key}")  # older states, and those of one device in turns, have the mean only
+                if own is not None and several == self.workers.count * len(self.devices):
                     parameter.data(device)[:] = mx.nd.array(own, ctx=device, dtype=own.dtype)
         if numbers["updates"]:
             restore_optimizer(self.trainer, arrays, numbers["updates"], self.devices)

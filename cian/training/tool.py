@@ -5,9 +5,12 @@ import time
 
 from tqdm import tqdm
 
-from cian.base.cli import add_preset, chosen_devices
+from cian.base import environment
+from cian.base.cli import add_preset
+from cian.base.devices import training_devices
+from cian.base.parallel import processors
 from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
-from cian.base.runtime import mx, versions
+from cian.base.runtime import machine, mx, versions
 from cian.config import add_arguments
 from cian.data.loader import Loader, Plan
 from cian.training.engine import KVSTORES, Fit
@@ -23,9 +26,28 @@ def add_training_options(parser, settings_class, with_tags=True):
     parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
     parser.add_argument("--output", required=True, help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
-    parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
+    parser.add_argument(
+        "--devices",
+        default=None,
+        help="cpu, or gpu0,gpu1,...; each takes a share of every batch, and their number changes the result, because batch "
+        "statistics and means of losses are those of a share (default: all GPUs that the batch can be dealt out to, else cpu)",
+    )
+    parser.add_argument(
+        "--shares",
+        type=int,
+        default=None,
+        metavar="N",
+        help="cut every batch into N shares, worked off in turns: as N devices train, in less memory (default: one a device)",
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="on GPUs: the same numbers from every run, and float32 without TF32; slower",
+    )
     parser.add_argument("--kvstore", choices=KVSTORES, default="device", help="gradient exchange (default: device)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that make batches (default: 2)")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="processes that make batches (default: 4 a GPU, else 2)"
+    )
     add_preset(parser)
     add_arguments(parser, settings_class)
 
@@ -33,13 +55,17 @@ def add_training_options(parser, settings_class, with_tags=True):
 class Training:
     """One training of a tool, on the devices and among the workers that its options name, in the run folder --output.
 
-    args: of `add_training_options`; settings: their dataclass; name: of the checkpoints, NAME_BACKBONE-EEEE.params.
-    In a distributed training every worker has one; `run.write` tells the first, which alone writes.
+    args: of `add_training_options`; settings: their dataclass; name: of the checkpoints, NAME_BACKBONE-EEEE.params;
+    group_size: images in a group, which stays whole. In a distributed training every worker has one; `run.write` tells the
+    first, which alone writes. ValueError where the batch cannot be dealt out to the devices.
     """
 
-    def __init__(self, args, settings, name):
-        self.args, self.settings = args, settings
-        self.devices = chosen_devices(args.devices)
+    def __init__(self, args, settings, name, group_size=1):
+        self.args, self.settings, self._group_size = args, settings, group_size
+        if args.deterministic:
+            environment.be_deterministic()
+        else:
+            environment.set_defaults(environment.TRAINING)
         distributed = args.kvstore.startswith("dist")
         if distributed and "DMLC_ROLE" not in os.environ:
             raise ValueError(
@@ -48,6 +74,7 @@ class Training:
             )
         self._store = mx.kv.create(args.kvstore) if distributed else args.kvstore
         self._rank, self._ranks = (self._store.rank, self._store.num_workers) if distributed else (0, 1)
+        self.devices, self._shares = training_devices(args.devices, settings.batch // group_size // self._ranks, args.shares)
         self.run = Run(args.output, f"{name}_{settings.backbone}", write=self._rank == 0)
 
     def begin(self, tool, dataset, ids, tags=None, **digests):
@@ -67,21 +94,22 @@ class Training:
             **digests,
             "tags": None if tags is None else tags_digest(tags, ids),
             "weights": file_digest(self.args.init) if os.path.isfile(self.args.init) else None,
-            "shares": self._ranks * len(self.devices),  # each has batch statistics of its own
+            "shares": self._ranks * self._shares,  # each has batch statistics of its own
             "circumstances": {
                 **circumstances(versions()),
                 "devices": [str(device) for device in self.devices],
                 "kvstore": self.args.kvstore,
                 "workers": self._ranks,
                 "threads": os.environ.get("OMP_NUM_THREADS"),
+                **machine(self.devices),
             },
         }
         self.run.open(record, self.args.resume)
 
-    def plan(self, ids, tags=None, group_size=1, grouping="random"):
+    def plan(self, ids, tags=None, grouping="random"):
         """The Plan of this worker's share of the batches; tags: {id: class indices}, needed for groups with a common class."""
         return Plan(
-            tuple(ids), tags, self.settings.batch, group_size, grouping, self.settings.seed, self._rank, self._ranks
+            tuple(ids), tags, self.settings.batch, self._group_size, grouping, self.settings.seed, self._rank, self._ranks
         )
 
     def fit(self, objective, plan, make_batch, to_arrays):
@@ -91,13 +119,19 @@ class Training:
         the arrays that the objective takes. Errors: see Fit.train.
         """
         bar = TrainingBar(self.settings.epochs, self.settings.batch)
+        workers = self.args.workers if self.args.workers is not None else self._makers()
         try:
-            with Loader(plan, make_batch, self.args.workers) as loader:
-                Fit(objective, loader, self.run, self.settings, self.devices, self._store, bar).train(to_arrays)
+            with Loader(plan, make_batch, workers, ahead=max(4, 2 * workers)) as loader:
+                Fit(objective, loader, self.run, self.settings, self.devices, self._store, bar, self._shares).train(to_arrays)
         finally:
             bar.close()
             self.run.close()
         return self.run.checkpoint_path(self.settings.epochs - 1)
+
+    def _makers(self):
+        """Processes that make batches: an image takes about 20 ms of one, and a fast card 100 images a second."""
+        gpus = sum(device.device_type == "gpu" for device in self.devices)
+        return max(1, min(4 * gpus, processors())) if gpus else 2
 
 
 class TrainingBar:
