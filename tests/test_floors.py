@@ -125,7 +125,7 @@ def all_imports(module):
     return seen
 
 
-STARTERS = ("map_parallel", "stream_parallel", "submit", "delayed", "run_all", "partial")  # what hands work to a process
+STARTERS = ("map_parallel", "stream_parallel", "submit", "delayed", "run_all", "partial", "add")  # what hands work to a process
 
 
 def worker_modules(module, tree):
@@ -140,10 +140,10 @@ def worker_modules(module, tree):
     found = {}
     for node in ast.walk(tree):
         called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
-        if called in STARTERS and node.args:
-            work = node.args[0]
+        first = 1 if called == "add" else 0  # Beside.add(name, work)
+        for work in node.args[first : first + 1] if called in STARTERS else ():
             base = work.value if isinstance(work, ast.Attribute) else work
-            if isinstance(base, ast.Name) and base.id in origin:
+            if isinstance(base, ast.Name) and base.id in origin and not base.id.endswith("_worker"):  # these bring a network
                 found[ast.unparse(work) if hasattr(ast, "unparse") else base.id] = origin[base.id]
     return found
 

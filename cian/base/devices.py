@@ -1,4 +1,4 @@
-"""Which devices do a piece of work: of a training, on which its batch is cut into equal shares."""
+"""The devices of a training, to which every batch is dealt out in equal shares."""
 
 import logging
 

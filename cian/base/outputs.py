@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
 
 from cian.base.files import read_record, write_json
-from cian.base.locks import hold
+from cian.base.locks import RECORDING, hold, locked
 from cian.base.runs import describe_difference
 
 INPUTS = "inputs.json"
@@ -21,6 +21,7 @@ def claim_output(
     record: Dict[str, Any],
     inputs: Optional[Inputs] = None,
     remade: Sequence[str] = (),
+    together: bool = False,
 ) -> None:
     """Say in folder/name (JSON) what the files there are made of, and in folder/inputs.json what those of each id are; hold the
     folder until this process ends.
@@ -28,10 +29,15 @@ def claim_output(
     record, inputs: plain JSON values. ValueError, which says how they differ, if files in the folder were made of something
     else, or by older code that did not record all of it; then nothing is written. Other ids may be there; what holds no file
     but records and logs was not begun. remade: names among the inputs that may differ, because the caller makes such files
-    anew. RuntimeError while another process writes there.
+    anew. RuntimeError while another process writes there; together: unless that, too, claims it so, with the same record.
     """
+    hold(folder, together)
+    with locked(Path(folder), lambda: None, RECORDING):  # another process may claim the folder at the same moment
+        _claim(folder, name, record, inputs, remade, together)
+
+
+def _claim(folder, name, record, inputs, remade, together):
     path = Path(folder) / name
-    hold(folder)
     begun = path.exists() and any(_results(path))
     if begun:
         found = read_record(path)
@@ -48,6 +54,8 @@ def claim_output(
             )
     if inputs is not None:
         known = check_inputs(folder, inputs, remade) if begun else {}
+        if together and not begun and path.exists() and read_record(path) == record:  # another has just begun it
+            known = read_record(path.parent / INPUTS) if (path.parent / INPUTS).exists() else {}
         if {**known, **inputs} != known:
             write_json(Path(folder) / INPUTS, {**known, **inputs})
     write_json(path, record)

@@ -1,4 +1,8 @@
 """Work on many files in processes: results in order, errors passed on, progress reported."""
+import os
+import signal
+import threading
+import time
 from collections import deque
 
 import cv2
@@ -42,6 +46,36 @@ def _without_threads(function, item):
     return function(item)
 
 
+class Beside:
+    """Runs functions in `workers` processes beside the caller, each named by what it makes; with 0 workers here and at once."""
+
+    def __init__(self, workers):
+        self._pool = ProcessPoolExecutor(workers, initializer=prepare_worker, initargs=(os.getpid(),)) if workers else None
+        self._waiting, self._most = deque(), 2 * workers  # what waits takes memory: one image's logits are tens of megabytes
+
+    def add(self, name, function, *arguments):
+        """Run function(*arguments); names, of this or earlier ones, that are done by now. Raises what they raise."""
+        if self._pool is None:
+            function(*arguments)
+            return [name]
+        self._waiting.append((name, self._pool.submit(function, *arguments)))
+        return [self._take() for _ in range(len(self._waiting) - self._most)]
+
+    def rest(self):
+        """Wait for all; the names that were not told yet."""
+        return [self._take() for _ in range(len(self._waiting))]
+
+    def close(self):
+        """End the processes, and what runs in them."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=bool(self._waiting))
+
+    def _take(self):
+        name, future = self._waiting.popleft()
+        future.result()
+        return name
+
+
 def stream_parallel(function, tasks, workers=None, ahead=4):
     """Yield function(*task) for each of `tasks`, in order, from an iterator that may be slow or large.
 
@@ -65,3 +99,17 @@ def stream_parallel(function, tasks, workers=None, ahead=4):
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def prepare_worker(parent):
+    """In a worker process: one OpenCV thread, Ctrl-C left to the parent, and an end when the parent is gone."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+
+
+def end_with(parent):
+    """Leave this process once its parent has changed, that is, died without saying so."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -127,13 +127,13 @@ def versions():
     return found
 
 
-def machine(contexts):
+def hardware(contexts):
     """What computes, for the circumstances of a run: devices, cards, driver, cuDNN, and the variables that steer MXNet.
 
     contexts: the devices used; the cards are those of the GPUs among them.
     """
     found = {"devices": [f"{context.device_type}{context.device_id}" for context in contexts],
-             "processors": joblib.cpu_count(), "environment": environment.recorded()}
+             "environment": environment.recorded()}
     used = {context.device_id for context in contexts if context.device_type == "gpu"}
     if used:
         found["cards"] = [str(card) for card in cards() if card.number in used]

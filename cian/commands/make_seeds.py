@@ -12,23 +12,24 @@ import argparse
 import functools
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
+from cian.base.claims import fill
+from cian.base.cli import add_backbone, add_preset, chosen_backbone
 from cian.base.files import read_json, write_json
+from cian.base.locks import RECORDING, locked
 from cian.base.origin import origin_of
 from cian.base.outputs import check_inputs, claim_output
-from cian.base.parallel import map_parallel
+from cian.base.parallel import map_parallel, stream_parallel
+from cian.base.places import add_places, places, take_shard
 from cian.base.runs import file_digest, settings_record
+from cian.base.workers import Workers
 from cian.config import Classifier, Seeding, add_arguments, from_arguments
-from cian.data.cams import load_cam, save_cam
-from cian.data.images import read_image
+from cian.data.cams import load_cam
 from cian.data.voc import open_dataset
 from cian.seeds import saliency
-from cian.seeds.activation import activation_maps
 from cian.seeds.classifiers import SETTINGS as METHODS
-from cian.seeds.classifiers import load_classifier, network_record
+from cian.seeds.classifiers import map_worker, network_record
 from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
 
 
@@ -66,7 +67,7 @@ def parse_args(argv):
         "larger one (default: 0)",
     )
     parser.add_argument("--substitute-seed", type=int, default=0, help="seed that chooses these images (default: 0)")
-    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    add_places(parser)
     parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
     add_preset(parser, of_run=True)
     add_arguments(parser, Seeding)
@@ -97,10 +98,11 @@ def make_recipe(args, settings, method, ids):
 def remove_other_seeds(output, recipe):
     """Remove all seeds in the folder if its recipe.json says that they were made differently; write recipe.json."""
     path = output / "recipe.json"
-    if path.exists() and read_json(path) != recipe:
-        for seed in (output / "seeds").glob("*.png"):
-            seed.unlink()
-    write_json(path, recipe)
+    with locked(output, lambda: None, RECORDING):  # another process may do the same at the same moment
+        if path.exists() and read_json(path) != recipe:
+            for seed in (output / "seeds").glob("*.png"):
+                seed.unlink()
+        write_json(path, recipe)
 
 
 def find_saliency(args, dataset, output, ids):
@@ -135,14 +137,16 @@ def main(argv=None):
         raise FileNotFoundError(
             f"{dataset.mask_path(missing[0])}: no such mask, needed by --substitute ({len(missing)} missing)"
         )
-    output = Path(args.output)
+    ids, output = take_shard(ids, args.shard), Path(args.output)
     maps = find_saliency(args, dataset, output, ids)
     inputs = {i: {"image": dataset.image_digest(i), "tags": list(tags[i])} for i in ids}
     if args.maps:
         check_inputs(args.maps, inputs)
-    claim_output(output, "seeds.json", maps_record(args, settings, method, dataset, tags), inputs, remade=("tags",))
+    tags = {i: tags[i] for i in ids}
+    record = maps_record(args, settings, method, dataset, tags)
+    claim_output(output, "seeds.json", record, inputs, remade=("tags",), together=True)
     if not args.maps:
-        make_maps(args, settings, method, dataset, {i: tags[i] for i in ids}, maps, output)
+        make_maps(args, settings, method, dataset, tags, maps, output)
     if args.cams_only:
         print(output / "cam")
         return
@@ -156,19 +160,29 @@ def main(argv=None):
 
 def make_maps(args, settings, method, dataset, tags, maps, output):
     """Write the class activation and, without --saliency-maps or --cams-only, the saliency of the images that lack them."""
-    todo = [i for i in tags if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
+
+    def has_map(image_id):
+        return has_cam(output / "cam" / f"{image_id}.npz", tags[image_id])
+
+    todo = [i for i in tags if not has_map(i)]
     if todo:
-        device = chosen_devices(args.devices)[0]
-        net = load_classifier(args.checkpoint, args.method, args.backbone, len(dataset.classes) - 1, device)
-        for image_id in tqdm(todo, desc="activation maps", unit="image"):
-            maps_of_image, _ = activation_maps(
-                net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
-            )
-            save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps_of_image)
+        where = places(args.devices, args.processes, len(todo))
+        network = args.checkpoint, args.method, args.backbone, len(dataset.classes) - 1
+        with Workers(functools.partial(map_worker, network, settings.cam_scales, output / "cam"), where) as workers:
+
+            def run(names):
+                return workers.run((i, dataset.image_path(i), tags[i]) for i in names)
+
+            show(fill(output / "cam", todo, has_map, run), len(tags), len(todo), "activation maps")
     if not (args.saliency_maps or args.cams_only):
         todo = [i for i in tags if not maps[i].exists()]
         write = functools.partial(saliency.write_saliency, dataset, output / "saliency", method)
-        run_all(write, todo, "saliency", args.workers)
+
+        def run_saliency(names):
+            return stream_parallel(write, ((i,) for i in names), args.workers)
+
+        done = fill(output / "saliency", todo, lambda i: maps[i].exists(), run_saliency)
+        show(done, len(tags), len(todo), "saliency")
 
 
 def maps_record(args, settings, method, dataset, tags):
@@ -199,6 +213,13 @@ def recorded_saliency(args):
     if source not in saliency.METHODS and not args.saliency_maps:
         raise ValueError(f"--maps {args.maps}: its saliency comes from {source}; give --saliency-maps as well")
     return source if source in saliency.METHODS else None
+
+
+def show(finished, count, missing, what):
+    """A progress bar over what is finished of `count` images, of which `missing` were missing."""
+    with tqdm(total=count, initial=count - missing, desc=what, unit="image") as bar:
+        for _ in finished:
+            bar.update(1)
 
 
 def run_all(function, items, what, workers):

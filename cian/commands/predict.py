@@ -8,15 +8,19 @@ masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and l
 """
 
 import argparse
+import functools
 from pathlib import Path
 
 from tqdm import tqdm
 
+from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
+from cian.base.places import add_places, crf_workers, places, take_shard
 from cian.base.runs import file_digest, settings_record
+from cian.base.workers import Workers
 from cian.config import Inference, Segmentation, add_arguments, from_arguments
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
@@ -25,8 +29,9 @@ from cian.export.predictor import Predictor, enlarge_label
 from cian.export.symbols import class_names
 from cian.figures.sheet import write_png
 from cian.inference.crf import dense_crf
-from cian.inference.segmenter import FITS, Segmenter, load_network, predict_all
+from cian.inference.segmenter import FITS, load_network, mask_worker
 from cian.inference.submission import check_submission, pack_submission
+from cian.models.checkpoint import read_params, saved_classes
 from cian.models.multi_scale import MultiScale
 
 
@@ -58,21 +63,28 @@ def parse_args(argv):
         choices=("dot", "cosine"),
         help="affinity of the network (default: as its run says, else dot)",
     )
-    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    add_places(parser)
     parser.add_argument("--classes", default=None, help="class names for the legend of pictures, comma-separated or a file")
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
-    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=None,
+        help="processes for the CRF (default: all processors beside GPUs; on a CPU those of --processes do it)",
+    )
     add_preset(parser, of_run=True)
     add_arguments(parser, Inference)
     return parser.parse_args(argv)
 
 
-def network_of(args, origin, device):
-    """(network of --checkpoint, what decides its logits besides its parameters, for predict.json)."""
+def network_of(args, origin):
+    """(checkpoint, backbone, similarity) of load_network, the number of classes, and the network's part of predict.json."""
     backbone = chosen_backbone(origin, args, Segmentation)
     similarity = origin.decide("similarity", args.similarity, "dot")
-    net = load_network(args.checkpoint, backbone, similarity, device)
-    return net, {"backbone": backbone, "similarity": None if net.affinity is None else similarity}
+    arrays = read_params(args.checkpoint)
+    affinity = any(name.startswith("conv_embed_") for name in arrays)
+    record = {"backbone": backbone, "similarity": similarity if affinity else None}
+    return (args.checkpoint, backbone, similarity), saved_classes(arrays, args.checkpoint), record
 
 
 def picture_predictor(args, origin, settings, device):
@@ -83,8 +95,8 @@ def picture_predictor(args, origin, settings, device):
         symbol, parameters = export_files(args.model)
         predictor = Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
         return predictor, {"checkpoint": file_digest(parameters), "symbol": file_digest(symbol), "classes": predictor.classes}
-    net, network = network_of(args, origin, device)
-    classes = class_names("cian", net.fc1.weight.shape[0], args.classes, origin)
+    arguments, count, network = network_of(args, origin)
+    net, classes = load_network(*arguments, device), class_names("cian", count, args.classes, origin)
     block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
     block.hybridize()
     predictor = Predictor.of_network(block, classes, device, settings.test_size)
@@ -115,6 +127,8 @@ def predict_pictures(args, origin, settings):
             raise FileNotFoundError(f"{path}: no such image file")
         if names.setdefault(path.stem, path) is not path:
             raise ValueError(f"{path}: would be written as {path.stem}.png, as {names[path.stem]}; use two --output folders")
+    if args.processes not in (None, 1) or args.shard != (1, 1):
+        raise ValueError("--processes and --shard: are for lists of a data set, not for image files")
     predictor, record = picture_predictor(args, origin, settings, chosen_devices(args.devices)[0])
     claim_output(args.output, "predict.json", {**record, "settings": settings_record(settings)})
     output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
@@ -133,6 +147,37 @@ def predict_pictures(args, origin, settings):
         write_json(output / "pictures.json", done)
 
 
+def predict_list(args, settings, dataset, ids, tags, network, record):
+    """Write the masks of the ids that lack them, on all devices, beside other processes that fill the same folder.
+
+    tags: {id: class indices} of a filter, or None; network: arguments of load_network; record: predict.json.
+    """
+    output = Path(args.output)
+    own_tags = {} if tags is None else {i: {"tags": list(tags[i])} for i in ids}
+    inputs = {i: {"image": dataset.image_digest(i), **own_tags.get(i, {})} for i in ids}
+
+    def done(image_id):
+        return (output / "pred" / f"{image_id}.png").exists()
+
+    todo = [i for i in ids if not done(i)]
+    if not todo:
+        claim_output(output, "predict.json", record, inputs, together=True)
+        return
+    where = places(args.devices, args.processes, len(todo))
+    view = settings.test_size if args.fit == "pad" else settings.warp_size, settings.scales, settings.flip, args.fit
+    masks = output, settings.crf_iterations, settings.crf, crf_workers(args.workers, where)
+    with Workers(functools.partial(mask_worker, network, view, masks), where) as workers, tqdm(
+        total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image"
+    ) as bar:
+        claim_output(output, "predict.json", record, inputs, together=True)
+
+        def run(names):
+            return workers.run((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in names)
+
+        for _ in fill(output, todo, done, run):
+            bar.update(1)
+
+
 def main(argv=None):
     args = parse_args(argv)
     origin = origin_of(args.checkpoint)
@@ -146,12 +191,12 @@ def main(argv=None):
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     if args.submission:
+        if args.shard != (1, 1):
+            raise ValueError("--submission: packs the whole list, expected no --shard; give it when all shards are there")
         check_submission(args.submission, dataset.classes)
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
-    device = chosen_devices(args.devices)[0]
     origin.check_classes(dataset.classes, args.data)
-    net, network = network_of(args, origin, device)
-    classes = net.fc1.weight.shape[0]
+    arguments, classes, network = network_of(args, origin)
     if classes != len(dataset.classes):
         raise ValueError(
             f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (see its classes.txt)"
@@ -164,16 +209,7 @@ def main(argv=None):
         "filter_tags": args.filter_tags,
         "settings": settings_record(settings),
     }
-    own_tags = {} if tags is None else {i: {"tags": list(tags[i])} for i in ids}
-    inputs = {i: {"image": dataset.image_digest(i), **own_tags.get(i, {})} for i in ids}
-    claim_output(args.output, "predict.json", record, inputs)
-    todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
-    items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
-    size = settings.test_size if args.fit == "pad" else settings.warp_size
-    segmenter = Segmenter(net, device, size, settings.scales, settings.flip, args.fit)
-    with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image") as bar:
-        for _ in predict_all(segmenter, items, args.output, settings.crf_iterations, settings.crf, args.workers):
-            bar.update(1)
+    predict_list(args, settings, dataset, take_shard(ids, args.shard), tags, arguments, record)
     if args.submission:
         masks = Path(args.output) / ("pred_crf" if settings.crf_iterations else "pred")
         with tqdm(total=len(ids), desc=f"packing {args.submission}", unit="mask") as bar:

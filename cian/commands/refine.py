@@ -5,24 +5,28 @@ which says how they were made. Masks that are there already are kept, so an inte
 """
 
 import argparse
+import contextlib
 import functools
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from cian.base.claims import fill
 from cian.base.cli import add_preset, chosen_devices
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parallel import stream_parallel
+from cian.base.places import add_places, crf_workers, places, take_shard
 from cian.base.runs import file_digest, folder_digest, settings_record
+from cian.base.workers import Workers
 from cian.config import Refinement, add_arguments, from_arguments
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures.refinement import refinement_sheet
 from cian.figures.sheet import write_png
-from cian.inference.boundary import boundary_map, load_boundary_network
+from cian.inference.boundary import boundary_map, boundary_worker, load_boundary_network
 from cian.inference.refinement import USED, needs_boundary, write_refined
 
 
@@ -36,8 +40,13 @@ def parse_args(argv):
     parser.add_argument("--backbone", default=None, help="its backbone (default: as its run folder says)")
     parser.add_argument("--output", required=True, help="folder of the masks")
     parser.add_argument("--pictures", type=int, default=0, metavar="N", help="also write OUTPUT/pictures/sheet.png of N images")
-    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
-    parser.add_argument("--workers", type=int, default=None, help="processes for walk and CRF (default: all processors)")
+    add_places(parser)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=None,
+        help="processes for walk and CRF (default: all processors; on a CPU those of --processes do it)",
+    )
     add_preset(parser, of_run=True)
     add_arguments(parser, Refinement)
     args = parser.parse_args(argv)
@@ -48,16 +57,21 @@ def parse_args(argv):
     return args
 
 
-def write_sheet(path, dataset, cams, output, settings, ids, boundary_of):
-    """Write the contact sheet of some images whose masks are done."""
-    entries = []
-    for image_id in ids:
-        class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
+def write_sheet(args, settings, dataset, ids):
+    """Write OUTPUT/pictures/sheet.png of --pictures images, at equal distances in the list."""
+    output, entries, net = Path(args.output), [], None
+    if args.checkpoint:
+        device = chosen_devices(args.devices)[0]
+        net = load_boundary_network(args.checkpoint, args.backbone, device)
+    for image_id in [ids[at] for at in np.unique(np.linspace(0, len(ids) - 1, args.pictures).astype(int))]:
+        class_ids, maps = load_cam(Path(args.cams) / f"{image_id}.npz")
         image, truth = read_image(dataset.image_path(image_id)), dataset.mask_path(image_id)
         truth = read_label(truth) if truth.is_file() else None
-        mask = read_label(Path(output) / f"{image_id}.png")
-        entries.append((image_id, image, truth, class_ids, maps, boundary_of(image_id), mask))
-    write_png(path, refinement_sheet(entries, dataset.classes, settings.cam_threshold))
+        mask, boundary = read_label(output / f"{image_id}.png"), None
+        if net is not None:
+            boundary = boundary_map(net, image, settings.boundary_size, settings.boundary_flip, device)
+        entries.append((image_id, image, truth, class_ids, maps, boundary, mask))
+    write_png(output / "pictures" / "sheet.png", refinement_sheet(entries, dataset.classes, settings.cam_threshold))
 
 
 def main(argv=None):
@@ -70,26 +84,33 @@ def main(argv=None):
     ids = dataset.read_ids(args.list)
     record = {"refine": args.refine, "cams": folder_digest(args.cams, ids, ".npz"), "classes": list(dataset.classes)}
     record["settings"] = {name: settings_record(settings)[name] for name in USED[args.refine]}
-    net = None
     if args.checkpoint:
-        device = chosen_devices(args.devices)[0]
-        net = load_boundary_network(args.checkpoint, args.backbone, device)
         record["checkpoint"] = file_digest(args.checkpoint)
-    output = Path(args.output)
-    claim_output(output, "refine.json", record, {i: {"image": dataset.image_digest(i)} for i in ids})
+    output, ids = Path(args.output), take_shard(ids, args.shard)
+    inputs = {i: {"image": dataset.image_digest(i)} for i in ids}
 
-    def boundary_of(image_id):
-        if net is None:
-            return None
-        image = read_image(dataset.image_path(image_id))
-        return boundary_map(net, image, settings.boundary_size, settings.boundary_flip, device)
+    def done(image_id):
+        return (output / f"{image_id}.png").is_file()
 
-    todo = [i for i in ids if not (output / f"{i}.png").is_file()]
+    todo = [i for i in ids if not done(i)]
     work = functools.partial(write_refined, dataset, args.cams, output, args.refine, settings)
-    with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"refine {args.refine}", unit="image") as bar:
-        for _ in stream_parallel(work, ((i, boundary_of(i)) for i in todo), args.workers):
+    with contextlib.ExitStack() as stack:
+        if args.checkpoint and todo:
+            where = places(args.devices, args.processes, len(todo))
+            boundary = args.checkpoint, args.backbone, settings.boundary_size, settings.boundary_flip
+            make = functools.partial(boundary_worker, boundary, dataset, work, crf_workers(args.workers, where))
+            run = stack.enter_context(Workers(make, where)).run
+        else:
+
+            def run(names):
+                return stream_parallel(work, ((i, None) for i in names), args.workers)
+
+        claim_output(output, "refine.json", record, inputs, together=True)
+        bar = stack.enter_context(
+            tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"refine {args.refine}", unit="image")
+        )
+        for _ in fill(output, todo, done, run):
             bar.update(1)
     if args.pictures:
-        chosen = [ids[at] for at in np.unique(np.linspace(0, len(ids) - 1, args.pictures).astype(int))]
-        write_sheet(output / "pictures" / "sheet.png", dataset, args.cams, output, settings, chosen, boundary_of)
+        write_sheet(args, settings, dataset, ids)
     print(output)

@@ -5,21 +5,22 @@ with matchings between the images of a group and within each image, or, with --m
 """
 
 import argparse
+import functools
 
 import numpy as np
 from tqdm import tqdm
 
 from cian.base.files import read_json, write_json
+from cian.base.places import places
+from cian.base.workers import Workers
 from cian.config import from_arguments
-from cian.data.images import read_image
 from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
 from cian.evaluation.metrics import mean_average_precision
 from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained
-from cian.seeds.activation import activation_maps
-from cian.seeds.classifiers import SETTINGS
+from cian.seeds.classifiers import SETTINGS, score_worker
 from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
 from cian.training.tool import Training, add_training_options
 
@@ -35,12 +36,16 @@ def parse_args(argv):
     return parser.parse_args(argv)
 
 
-def measure(net, dataset, ids, tags, device, flip=False):
-    """Average precision of every class, and their mean, of whole images at their own size; flip: with their mirrors."""
-    scores = []
-    for image_id in tqdm(ids, desc="measuring", unit="image"):
-        scores.append(activation_maps(net, read_image(dataset.image_path(image_id)), (), (1.0,), flip, device)[1])
-    return mean_average_precision(np.stack(scores), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
+def measure(network, devices, dataset, ids, tags, flip=False):
+    """Average precision of every class, and their mean, of whole images at their own size, on all devices of the training.
+
+    network: see cian.seeds.classifiers.score_worker; devices: --devices; flip: with their mirrors.
+    """
+    where = places(devices, None, len(ids))
+    with Workers(functools.partial(score_worker, network, flip), where) as workers:
+        items = ((i, dataset.image_path(i)) for i in ids)
+        scores = dict(tqdm(workers.run(items), total=len(ids), desc="measuring", unit="image"))
+    return mean_average_precision(np.stack([scores[i] for i in ids]), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
 
 
 def group_size(method, settings):
@@ -94,7 +99,9 @@ def main(argv=None):
     if args.val_list and training.run.write and not measured.exists():
         val_ids = dataset.read_ids(args.val_list)
         val_tags, pairs = dataset.read_tags(val_ids, args.tags), args.method == "comnet"
-        mean, per_class = measure(objective.net, dataset, val_ids, val_tags, training.devices[0], pairs)
+        training.free_memory()
+        network = last, args.method, settings.backbone, len(dataset.classes) - 1
+        mean, per_class = measure(network, training.names, dataset, val_ids, val_tags, pairs)
         write_json(measured, {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)})
     if measured.exists():
         scores = read_json(measured)

@@ -5,18 +5,15 @@ what makes resuming exact.
 """
 
 import os
-import signal
-import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
 
-import cv2
 import numpy as np
 from loky import ProcessPoolExecutor
 
+from cian.base.parallel import prepare_worker
 from cian.data.cams import read_seed
 from cian.data.groups import batches_of_groups
 from cian.data.images import read_image
@@ -136,17 +133,3 @@ class Loader:
                     break
                 waiting.append(self._pool.submit(self._make_batch, *following))
             yield task[0], waiting.popleft().result()
-
-
-def prepare_worker(parent):
-    """In a worker process: one OpenCV thread, Ctrl-C left to the parent, and an end when the parent is gone."""
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-
-
-def end_with(parent):
-    """Leave this process once its parent has changed, that is, died without saying so."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

@@ -3,7 +3,9 @@
 import numpy as np
 
 from cian.base.origin import origin_of
-from cian.base.runtime import mx
+from cian.base.parallel import Beside
+from cian.base.runtime import devices, mx
+from cian.data.images import read_image
 from cian.models.checkpoint import load_parameters, read_params
 from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 
@@ -47,3 +49,32 @@ def boundary_map(net, image, size=512, flip=True, device=None):
     logits = logits[:, : (height - 1) // STRIDE + 1, : (width - 1) // STRIDE + 1]
     mean = (logits[0] + logits[1, :, ::-1]) / 2 if flip else logits[0]
     return (1 / (1 + np.exp(-mean.astype(np.float64)))).astype(np.float32)
+
+
+class BoundaryWorker:
+    """Masks by the random walk: boundary maps by a network here, work(ID, map) in `workers` processes, or here with 0.
+
+    boundary_of(image) gives the map of an image of the data set. Called with an ID, it returns those that are done by then.
+    """
+
+    def __init__(self, boundary_of, dataset, work, workers=0):
+        self._boundary_of, self._dataset, self._work, self._beside = boundary_of, dataset, work, Beside(workers)
+
+    def __call__(self, image_id):
+        boundary = self._boundary_of(read_image(self._dataset.image_path(image_id)))
+        return self._beside.add(image_id, self._work, image_id, boundary)
+
+    def rest(self):
+        """Wait for the processes; the IDs that they have done."""
+        return self._beside.rest()
+
+    def close(self):
+        """End the processes."""
+        self._beside.close()
+
+
+def boundary_worker(boundary, dataset, work, workers, device):
+    """The BoundaryWorker on a device, such as "gpu0"; boundary: checkpoint and backbone, and size and flip of its maps."""
+    (checkpoint, backbone, size, flip), context = boundary, devices(device)[0]
+    net = load_boundary_network(checkpoint, backbone, context)
+    return BoundaryWorker(lambda image: boundary_map(net, image, size, flip, context), dataset, work, workers)

@@ -41,7 +41,8 @@ def refine(image, class_ids, maps, method, settings, boundary=None):
 
 
 def write_refined(dataset, cams, output, method, settings, image_id, boundary):
-    """Write output/ID.png, the mask of one image, from its class activation cams/ID.npz; arguments as of `refine`."""
+    """Write output/ID.png, the mask of one image, from cams/ID.npz and the rest as of `refine`; returns its id."""
     class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
     image = read_image(dataset.image_path(image_id))
     write_label(Path(output) / f"{image_id}.png", refine(image, class_ids, maps, method, settings, boundary))
+    return image_id

@@ -1,11 +1,11 @@
 """Logits of whole images, and the masks made of them with a dense CRF in worker processes while the network works on."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 import cv2
-from loky import ProcessPoolExecutor
 
-from cian.base.runtime import mx
+from cian.base.parallel import Beside
+from cian.base.runtime import devices, mx
 from cian.data.images import read_image
 from cian.data.transforms import pad
 from cian.inference.masks import write_masks
@@ -69,29 +69,32 @@ class Segmenter:
         return self._prepared[size]
 
 
-def predict_all(segmenter, items, output, crf_iterations, crf_method="exact", workers=1):
-    """Predict images and write their masks (write_masks); yields each name when its files are written.
+class MaskWorker:
+    """Masks of images: logits by a CIAN network here, arg max and CRF in `workers` processes beside it, or here with 0.
 
-    items: (name, image path, allowed classes or None). The CRF runs in `workers` processes beside the network.
+    segmenter: a Segmenter; output, crf_iterations, crf_method: see write_masks. Called with (name, image path, allowed classes
+    or None), it returns the names whose masks are written by then, `rest` the others.
     """
-    pool = ProcessPoolExecutor(workers) if crf_iterations else None
-    waiting = deque()
-    try:
-        for name, path, allowed in items:
-            task = (path, segmenter.logits(read_image(path)), output, name, crf_iterations, crf_method, allowed)
-            if pool is None:
-                write_masks(*task)
-                yield name
-                continue
-            waiting.append((name, pool.submit(write_masks, *task)))
-            while len(waiting) > 2 * workers:  # bounds the memory: one image's logits are tens of megabytes
-                done, future = waiting.popleft()
-                future.result()
-                yield done
-        while waiting:
-            done, future = waiting.popleft()
-            future.result()
-            yield done
-    finally:
-        if pool is not None:
-            pool.shutdown(wait=True, kill_workers=bool(waiting))
+
+    def __init__(self, segmenter, output, crf_iterations, crf_method="exact", workers=0):
+        self._segmenter, self._output, self._crf = segmenter, output, (crf_iterations, crf_method)
+        self._beside = Beside(workers if crf_iterations else 0)
+
+    def __call__(self, item):
+        name, path, allowed = item
+        logits = self._segmenter.logits(read_image(path))
+        return self._beside.add(name, write_masks, path, logits, self._output, name, *self._crf, allowed)
+
+    def rest(self):
+        """Wait for the processes; the names of what they have written."""
+        return self._beside.rest()
+
+    def close(self):
+        """End the processes."""
+        self._beside.close()
+
+
+def mask_worker(network, view, masks, device):
+    """The MaskWorker of a checkpoint; network, view, masks: arguments of load_network, Segmenter, MaskWorker."""
+    context = devices(device)[0]
+    return MaskWorker(Segmenter(load_network(*network, context), context, *view), *masks)

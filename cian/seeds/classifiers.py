@@ -1,11 +1,20 @@
 """The classifiers behind seeds and masks, by method: their settings, and the network that a checkpoint belongs to."""
 
+from pathlib import Path
+
+import numpy as np
+
 from cian.base.origin import origin_of
 from cian.base.runs import settings_record
+from cian.base.runtime import devices
+from cian.base.workers import Each
 from cian.config import Classifier, Matching
+from cian.data.cams import save_cam
+from cian.data.images import read_image
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params
 from cian.models.comnet import COMNet
+from cian.seeds.activation import activation_maps
 
 #: method -> settings of its training
 SETTINGS = {"cam": Classifier, "comnet": Matching}
@@ -57,3 +66,32 @@ def load_classifier(checkpoint, method, backbone, classes, device):
     load_parameters(net, read_params(checkpoint), str(checkpoint))
     net.hybridize()
     return net
+
+
+def map_worker(network, scales, folder, device):
+    """A worker that writes folder/ID.npz, the class activation of (ID, image path, class indices), and returns the ID.
+
+    network: the arguments of load_classifier without the device, such as "gpu0", on which it works.
+    """
+    context = devices(device)[0]
+    net = load_classifier(*network, context)
+
+    def write(item):
+        image_id, path, class_ids = item
+        maps, _ = activation_maps(net, read_image(path), class_ids, scales, device=context)
+        save_cam(Path(folder) / f"{image_id}.npz", np.array(class_ids), maps)
+        return image_id
+
+    return Each(write)
+
+
+def score_worker(network, flip, device):
+    """A worker that returns (ID, scores of the classes) of (ID, image path), at its own size; flip: with its mirror."""
+    context = devices(device)[0]
+    net = load_classifier(*network, context)
+
+    def score(item):
+        image_id, path = item
+        return image_id, activation_maps(net, read_image(path), (), (1.0,), flip, context)[1]
+
+    return Each(score)

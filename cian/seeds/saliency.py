@@ -192,7 +192,8 @@ def read_saliency(path, size):
 
 
 def write_saliency(dataset, folder, method, image_id):
-    """Write the saliency of one image as grey PNG, 0..255."""
+    """Write the saliency of one image as grey PNG, 0..255; returns its id."""
     values = saliency(read_image(dataset.image_path(image_id)), method)
     with replacing(folder / f"{image_id}.png") as temporary:
         Image.fromarray(np.rint(255 * values).astype(np.uint8)).save(str(temporary), format="PNG")
+    return image_id

@@ -192,7 +192,7 @@ class Fit:
         return arrays, shares
 
     def save_state(self, epoch, step):
-        """Write everything the run needs to go on from (epoch, step); all workers call it, the first one writes. Diverged: see arrays."""
+        """Write what the run needs to go on from (epoch, step); all workers call it, the first writes. Errors of arrays."""
         arrays, updates = optimizer_arrays(self.trainer)
         parameters, shares = self.arrays()
         arrays.update({name: value.asnumpy() for name, value in parameters.items()})

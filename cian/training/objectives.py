@@ -24,9 +24,13 @@ def prepare(net, others, seed, devices, rnd_type="gaussian", magnitude=2):
 
 
 def to_device(batch, net, device):
-    """The arrays of a batch as NDArrays on `device`, of the dtype of the network's parameters."""
+    """The arrays of a batch as NDArrays on `device`, of the dtype of the network's parameters.
+
+    Bytes are copied as such and converted there: a quarter of the way for images.
+    """
     dtype = next(iter(net.collect_params().values())).dtype
-    return [mx.nd.array(array, ctx=device, dtype=dtype) for array in batch]
+    carried = ["uint8" if array.dtype == np.uint8 else dtype for array in batch]
+    return [mx.nd.array(array, ctx=device, dtype=kind).astype(dtype, copy=False) for array, kind in zip(batch, carried)]
 
 
 class SegmentationObjective:

@@ -10,7 +10,7 @@ from cian.base.cli import add_preset
 from cian.base.devices import training_devices
 from cian.base.parallel import processors
 from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
-from cian.base.runtime import machine, mx, versions
+from cian.base.runtime import hardware, mx, versions
 from cian.config import add_arguments
 from cian.data.loader import Loader, Plan
 from cian.training.engine import KVSTORES, Fit
@@ -101,7 +101,7 @@ class Training:
                 "kvstore": self.args.kvstore,
                 "workers": self._ranks,
                 "threads": os.environ.get("OMP_NUM_THREADS"),
-                **machine(self.devices),
+                "hardware": hardware(self.devices),
             },
         }
         self.run.open(record, self.args.resume)
@@ -127,6 +127,17 @@ class Training:
             bar.close()
             self.run.close()
         return self.run.checkpoint_path(self.settings.epochs - 1)
+
+    @property
+    def names(self):
+        """The devices as they are named on the command line, CPUs as one: "gpu0,gpu1" or "cpu"."""
+        return ",".join(f"gpu{device.device_id}" for device in self.devices if device.device_type == "gpu") or "cpu"
+
+    def free_memory(self):
+        """Give back the memory of GPUs that the training no longer needs, for other processes."""
+        for device in self.devices:
+            if device.device_type == "gpu":
+                device.empty_cache()
 
     def _makers(self):
         """Processes that make batches: an image takes about 20 ms of one, and a fast card 100 images a second."""

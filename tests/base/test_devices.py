@@ -89,12 +89,12 @@ def test_the_users_variables_stay_and_ours_may_change(monkeypatch):
 
 
 def test_the_record_of_the_machine(monkeypatch):
-    found = runtime.machine([mx.cpu(0)])
+    found = runtime.hardware([mx.cpu(0)])
     assert found["devices"] == ["cpu0"] and "cards" not in found and found["environment"] == environment.recorded()
     pretend(monkeypatch, [(7, 0), (8, 6)])
     monkeypatch.setattr(runtime, "driver_version", lambda: "535.104.05")
     monkeypatch.setattr(runtime, "cudnn_version", lambda: 8906)
-    found = runtime.machine([mx.gpu(1)])
+    found = runtime.hardware([mx.gpu(1)])
     assert found["cards"] == ["gpu1 Card, compute capability 8.6, 16 GB"]
     assert (found["devices"], found["driver"], found["cudnn"]) == (["gpu1"], "535.104.05", 8906)
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from cian.base.runtime import mx
+from cian.base.workers import Place, Workers
 from cian.data.images import read_label
 from cian.inference.masks import keep_classes, write_masks
-from cian.inference.segmenter import Segmenter, predict_all
+from cian.inference.segmenter import MaskWorker, Segmenter
 from cian.models.cam import CAM
 from cian.models.cian import CIAN
 from cian.seeds.activation import activation_maps
@@ -59,15 +60,17 @@ def test_kept_classes_alone_can_win():
     assert np.array_equal(kept[[0, 2]].argmax(axis=0), logits[[0, 2]].argmax(axis=0))
 
 
-@pytest.mark.parametrize("iterations", [0, 3])
-def test_predicting_writes_arg_max_and_crf(net, tmp_path, iterations):
+@pytest.mark.parametrize("iterations, workers", [(0, 1), (3, 0), (3, 1)])
+def test_predicting_writes_arg_max_and_crf(net, tmp_path, iterations, workers):
     from PIL import Image
 
     for name in "abc":
         Image.fromarray(picture(30, 40)).save(tmp_path / f"{name}.png")
     segmenter = Segmenter(net, mx.cpu(), 65, (1.0,), False)
     items = [(name, tmp_path / f"{name}.png", None) for name in "abc"]
-    assert list(predict_all(segmenter, items, tmp_path / "out", iterations)) == list("abc")
+    worker = MaskWorker(segmenter, tmp_path / "out", iterations, workers=workers)
+    with Workers(lambda device: worker, [Place("cpu", 1)]) as here:
+        assert list(here.run(items)) == list("abc")
     wanted = segmenter.logits(picture(30, 40)).argmax(axis=0)
     for name in "abc":
         assert np.array_equal(read_label(tmp_path / "out" / "pred" / f"{name}.png"), wanted)
@@ -78,7 +81,7 @@ def test_an_unreadable_image_is_named(net, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     segmenter = Segmenter(net, mx.cpu(), 65, (1.0,), False)
     with pytest.raises(ValueError, match="bad.jpg: cannot be decoded"):
-        list(predict_all(segmenter, [("bad", tmp_path / "bad.jpg", None)], tmp_path / "out", 1))
+        MaskWorker(segmenter, tmp_path / "out", 1)(("bad", tmp_path / "bad.jpg", None))
     assert not (tmp_path / "out" / "pred").exists()
 
 

@@ -25,12 +25,13 @@ def batch(groups, size=33, classes=3):
 
 
 def trained(devices, shares, folder, steps=2):
-    """Parameters and running statistics after some steps of four pairs, with the affinity block and its batch normalisation."""
+    """Parameters and running statistics after steps of four pairs, with affinity block and batch normalisation, in float64."""
     settings = Segmentation.preset("scenes", batch=8, optimizer="sgd", lr=0.01)
     objective = SegmentationObjective(settings, 3, devices)
+    objective.net.cast("float64")
     fit = Fit(objective, None, Run(folder, "x", write=False), settings, devices, shares=shares)
     gamma = objective.net.collect_params("bn_out_gamma")["bn_out_gamma"]
-    gamma.set_data(mx.nd.ones(gamma.shape))
+    gamma.set_data(mx.nd.ones(gamma.shape, dtype="float64"))
     for step in range(steps):
         fit.step(0, step, steps, ["?"] * 8, batch(4))
     return {name: array.asnumpy() for name, array in named_arrays(objective.net).items()}
@@ -39,11 +40,11 @@ def trained(devices, shares, folder, steps=2):
 def compare_shares_and_devices(folder):
     by_devices, in_turns = trained([mx.cpu(0), mx.cpu(1)], None, folder), trained([mx.cpu(0)], 2, folder)
     for name, value in by_devices.items():
-        np.testing.assert_allclose(in_turns[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(in_turns[name], value, rtol=0, atol=1e-10, err_msg=name)
     both = trained([mx.cpu(0), mx.cpu(1)], 4, folder)  # two turns on two devices
     four = trained([mx.cpu(0)], 4, folder)
     for name, value in four.items():
-        np.testing.assert_allclose(both[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(both[name], value, rtol=0, atol=1e-10, err_msg=name)
     name = "aux:bn_out_moving_var"
     assert np.abs(four[name] - in_turns[name]).max() > 1e-4  # the number of shares is part of the mathematics
 
