@@ -3,6 +3,8 @@
 # current. Called by experiments/quickstart.sh and tests/run.sh; then use .venv/bin/python.
 #   PYTHON=/path/to/python3   the interpreter to use (3.8 to 3.12), otherwise the first suitable one on PATH
 #   CIAN_SET=cpu|gpu          overrules the choice between requirements-cpu.txt and requirements.txt
+#   CIAN_SET=system           takes the MXNet 1.9.1 that the interpreter has (NVIDIA's container, an own build) and leaves it as it
+#                             is; all else is installed beside it, in .venv
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -19,14 +21,15 @@ suitable() { [[ "$(version_of "$1")" =~ ^3\.(8|9|10|11|12)\. ]]; }
 
 # Set `python` to the interpreter: $PYTHON, else that of a .venv already made, else the first suitable one on PATH.
 find_python() {
-    local candidate found=""
+    local candidate found="" own="$venv/bin/python"
+    [[ "${CIAN_SET:-}" != system ]] || own=python3 # the one of .venv may have an MXNet of its own
     if [[ -n "${PYTHON:-}" ]]; then
         suitable "$PYTHON" && python="$PYTHON" && return
         found="$(version_of "$PYTHON")"
         say "PYTHON=$PYTHON is ${found:-not a Python that runs}; Python 3.8 to 3.12 is needed: set PYTHON to one"
         exit 1
     fi
-    for candidate in "$venv/bin/python" python3 python3.11 python3.10 python3.12 python3.9 python3.8; do
+    for candidate in "$own" python3 python3.11 python3.10 python3.12 python3.9 python3.8; do
         suitable "$candidate" && python="$candidate" && return
         [[ "$candidate" != python3 ]] || found="$(version_of python3)"
     done
@@ -91,14 +94,27 @@ else
         say "$venv was not made by this script; remove or rename it: \`mv \"$venv\" \"$venv.old\"\`"
         exit 1
     fi
+    given="$python"
     python="$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" # not the .venv that is now remade
     say "installing $requirements into $venv (a few minutes)"
     mkdir -p "$venv"
     : >"$venv/cian-venv"
-    "$python" -m venv --clear "$venv"
-    : >"$venv/cian-venv"
-    : >"$log"
-    run_pip -r "$requirements" -e . # one step for all, so that nothing may change a pinned version
+    if [[ "${CIAN_SET:-}" = system ]]; then
+        packages="$(cd /tmp && DMLC_ROLE="" "$given" -c 'import os, mxnet; print(os.path.dirname(os.path.dirname(mxnet.__file__)))')"
+        "$python" -m venv --clear --system-site-packages "$venv"
+        : >"$venv/cian-venv"
+        : >"$log"
+        grep -v '^mxnet' "$requirements" >"$venv/requirements.txt"
+        run_pip -r "$venv/requirements.txt" -e .
+        if ! "$venv/bin/python" -c 'import mxnet' >>"$log" 2>&1; then # that of another environment
+            printf '%s\n' "$packages" >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/mxnet.pth"
+        fi
+    else
+        "$python" -m venv --clear "$venv"
+        : >"$venv/cian-venv"
+        : >"$log"
+        run_pip -r "$requirements" -e . # one step for all, so that nothing may change a pinned version
+    fi
 fi
 if ! "$venv/bin/python" -c 'from cian.base.runtime import mx' >>"$log" 2>&1; then
     say "installed, but MXNet cannot be imported; log in $log:"

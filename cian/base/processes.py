@@ -11,6 +11,8 @@ from typing import Dict, List, NamedTuple, Optional
 
 import joblib
 
+from cian.base.cards import cards
+
 FORWARDED = ("DMLC_", "PS_", "MXNET_", "OMP_", "CUDA_", "NCCL_", "CIAN_", "PYTHONPATH", "PYTHONUNBUFFERED")
 COLOURS = {"scheduler": 35, "server": 36, "worker": 32}
 # Runs on the other machine: the child ends with the shell's standard input, that is, with the connection.
@@ -25,6 +27,17 @@ wait $child
 status=$?
 kill $watcher 2>/dev/null
 exit $status"""
+# The same shares as share_of_gpus, of the GPUs of the other machine.
+REMOTE_GPUS = """count=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU'); each={gpus}
+[ $each -gt 0 ] || each=$((count / {sharing}))
+if [ $((each * {sharing})) -gt $count ]; then
+    echo "--gpus-per-worker $each: {sharing} workers on a machine of $count GPUs" >&2; exit 2
+elif [ $each -gt 0 ]; then
+    export CUDA_VISIBLE_DEVICES=$(seq -s , $(({place} * each)) $((({place} + 1) * each - 1)))
+elif [ $count -gt 0 ]; then
+    export CUDA_VISIBLE_DEVICES=$(({place} % count))
+fi
+"""
 
 # Reads `ROLE GROUP` of each process from the tool; when that has died, asks the workers to stop, and kills what is left.
 GUARDIAN = """trap '' HUP INT TERM
@@ -46,18 +59,43 @@ class Task(NamedTuple):
     host: Optional[str]
     command: List[str]
     environment: Dict[str, str]
-    sharing: int  # workers on the same machine, which share its processors
+    sharing: int  # workers on the same machine, which share its processors and its GPUs
+    place: int = 0  # number of a worker among these
+    gpus: Optional[int] = None  # how many it gets; None: an equal share
 
     @property
     def name(self):
         return self.role if self.role == "scheduler" else f"{self.role} {self.number}"
 
 
+def share_of_gpus(visible, task):
+    """The GPUs of a worker among those `visible`, or None to leave it all; ValueError where there are not enough.
+
+    Without --gpus-per-worker each gets an equal share; where there are more workers than GPUs, they take them in turn.
+    """
+    if task.role != "worker" or not visible or (task.sharing == 1 and task.gpus is None):
+        return None
+    count = task.gpus or len(visible) // task.sharing
+    if count * task.sharing > len(visible):
+        raise ValueError(f"--gpus-per-worker {count}: {task.sharing} workers on a machine of {len(visible)} GPUs")
+    if not count:
+        return [visible[task.place % len(visible)]]
+    return visible[task.place * count : (task.place + 1) * count]
+
+
 def local_environment(task):
-    """The environment of a process on this machine: processors divided among its workers, unless the user said."""
+    """The environment of a process on this machine: processors and GPUs divided among its workers, unless the user said.
+
+    GPUs are those of CUDA_VISIBLE_DEVICES, if the user has set it, else all.
+    """
     environment = dict(os.environ, **task.environment)
     environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment.get("PATH", os.defpath)
     environment.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // task.sharing)))
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [str(card.number) for card in cards()] if named is None else [name for name in named.split(",") if name]
+    own = share_of_gpus(visible, task)
+    if own is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     return environment
 
 
@@ -72,6 +110,11 @@ def ssh_command(ssh, task, folder, grace=10):
     if "OMP_NUM_THREADS" not in variables:
         threads = (f"OMP_NUM_THREADS=$(($(nproc) / {task.sharing})); [ $OMP_NUM_THREADS -gt 0 ] || OMP_NUM_THREADS=1\n"
                    "export OMP_NUM_THREADS\n")
+    if "CUDA_VISIBLE_DEVICES" in variables:
+        own = share_of_gpus([name for name in variables["CUDA_VISIBLE_DEVICES"].split(",") if name], task)
+        variables.update({} if own is None else {"CUDA_VISIBLE_DEVICES": ",".join(own)})
+    elif task.role == "worker" and (task.sharing > 1 or task.gpus):
+        threads += REMOTE_GPUS.format(sharing=task.sharing, place=task.place, gpus=task.gpus or 0)
     script = REMOTE_SCRIPT.format(
         folder=shlex.quote(str(folder)), bin=shlex.quote(os.path.dirname(sys.executable)), threads=threads,
         grace=max(1, round(grace)),

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 
-from cian.base import cuda
+from cian.base import cards, cuda
 
 PYTHONS = ((3, 8), (3, 12))
 SETUP = "bash experiments/setup.sh"
 MODULES = ("gluoncv", "cv2", "PIL", "scipy", "skimage", "matplotlib", "pycocotools", "tqdm")
 DISK = 1.0  # GB a run folder of the main job may take
-CONVOLUTION = 27.0  # ones (1, 3, 4, 4) convolved with ones (1, 3, 3, 3)
 
 
 class Finding(NamedTuple):
@@ -58,34 +57,44 @@ def load_runtime():
 def check_mxnet(runtime):
     """MXNet's build, and a convolution whose result is known."""
     both = cuda.installed_version("mxnet") and cuda.installed_version("mxnet-cu112")
-    text = f"{runtime.mx.__version__}, {'CUDA 11.2' if cuda.installed_version('mxnet-cu112') else 'CPU'} build"
+    wheel = " (mxnet-cu112)" if cuda.installed_version("mxnet-cu112") else ""
+    text = f"{runtime.mx.__version__}, {'GPU' if runtime.gpu_build() else 'CPU'} build{wheel}"
     if both:
         return Finding("missing", "MXNet", "mxnet and mxnet-cu112 are both installed, one over the other",
                        f"rm -r .venv && {SETUP}")
-    result = convolve(runtime.mx, runtime.mx.cpu())
-    good = result == CONVOLUTION
-    return Finding("ok" if good else "missing", "MXNet", text if good else
-                   f"{text}: a convolution gives {result} instead of {CONVOLUTION}", "" if good else SETUP)
+    from cian.base import trial  # which imports MXNet, as runtime has done by now
+
+    wrong = trial.fault(runtime.mx.cpu())
+    return Finding("missing", "MXNet", f"{text}: on the CPU {wrong}", SETUP) if wrong else Finding("ok", "MXNet", text)
 
 
-def convolve(mx, context):
-    """One convolution on a device; its only value."""
-    data, weight = mx.nd.ones((1, 3, 3, 3), ctx=context), mx.nd.ones((1, 3, 3, 3), ctx=context)
-    return float(mx.nd.Convolution(data, weight, no_bias=True, kernel=(3, 3), num_filter=1).asnumpy().item())
+def check_driver(runtime):
+    """The NVIDIA driver, and whether it is new enough for the GPU build's libraries."""
+    version = cards.driver_version()
+    if version is None:
+        there = runtime is not None and runtime.gpu_build()
+        return Finding("missing" if there else "-", "driver", "no NVIDIA driver", "install one" if there else "")
+    if cards.too_old(version):
+        least = ".".join(map(str, cards.LEAST_DRIVER))
+        return Finding("missing", "driver", f"{version} is too old for CUDA 11", f"install {least} or newer")
+    cudnn = cards.cudnn_version()
+    return Finding("ok", "driver", version + (f", cuDNN {cudnn}" if cudnn else ""))
 
 
 def check_devices(runtime):
-    """The devices MXNet can use; each GPU computes a convolution, which needs machine code for it."""
+    """The devices MXNet can use; each GPU is tried with what the trainings need, for which it needs machine code."""
+    from cian.base import trial  # as above
+
     mx, findings = runtime.mx, []
-    count = runtime.count_gpus()
+    count, known = runtime.count_gpus(), {card.number: str(card) for card in cards.cards()}
     for number in range(count):
-        try:
-            good, text = convolve(mx, mx.gpu(number)) == CONVOLUTION, "a convolution gives a wrong result"
-        except mx.MXNetError as error:
-            good, text = False, str(error).strip().splitlines()[-1]
-        findings.append(Finding("ok", "device", f"gpu{number}") if good else Finding(
-            "missing", "device", f"gpu{number}: {text}", "mxnet-cu112 needs compute capability 5.0 to 8.9 "
-            f"(nvidia-smi --query-gpu=compute_cap --format=csv); else CIAN_SET=cpu {SETUP}"))
+        text, wrong = known.get(number, f"gpu{number}"), trial.fault(mx.gpu(number))
+        if wrong is None:
+            free, total = mx.context.gpu_memory_info(number)
+            findings.append(Finding("ok", "device", f"{text}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"))
+        else:
+            findings.append(Finding("missing", "device", f"{text}: {wrong}", "the wheel mxnet-cu112 needs compute capability "
+                                    f"5.0 to 8.9, another MXNet its own (README, GPUs); else CIAN_SET=cpu {SETUP}"))
     if not count:
         driver = shutil.which("nvidia-smi") is not None
         findings.append(Finding("-", "device", "no GPU" + (" that this MXNet can use" if driver else ""),
@@ -97,7 +106,7 @@ def check_devices(runtime):
 def check_cuda():
     """The CUDA libraries of the GPU build: which are found in wheels or by the system's loader."""
     if not cuda.installed_version("mxnet-cu112"):
-        return Finding("-", "CUDA libraries", "the CPU build needs none")
+        return Finding("-", "CUDA libraries", "this MXNet needs none of the wheels'")
     absent = [] if cuda.load("libcuda.so.1") else [("libcuda.so.1", "")]
     for distribution, version, folder, libraries in cuda.CUDA_LIBRARIES:
         for library in libraries:
@@ -201,7 +210,7 @@ def examine(data=None, init=None):
     findings = [check_python()]
     runtime, problem = load_runtime()
     findings += [problem] if runtime is None else [check_mxnet(runtime)] + check_devices(runtime)
-    findings += [check_cuda(), check_threads(), check_modules(runtime), check_crf(), check_data(data),
+    findings += [check_driver(runtime), check_cuda(), check_threads(), check_modules(runtime), check_crf(), check_data(data),
                  check_weights(runtime, init), check_disk()]
     return findings
 

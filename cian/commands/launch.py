@@ -27,6 +27,8 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", "--workers", type=int, required=True, help="number of workers")
     parser.add_argument("-s", "--servers", type=int, default=1, help="number of servers (default: 1)")
+    parser.add_argument("-g", "--gpus-per-worker", type=int, metavar="N", help="GPUs that each worker gets of its machine's "
+                        "(default: an equal share; CUDA_VISIBLE_DEVICES names those that count)")
     parser.add_argument("-H", "--hostfile", type=Path, help="file of hosts, one [user@]host a line, # for comments")
     parser.add_argument("--address", help="this machine's IP address, as the hosts reach it (default: found out)")
     parser.add_argument("--port", type=int, help="the scheduler's port (default: a free one)")
@@ -35,9 +37,9 @@ def parse_args(argv=None):
                         "step of the training, to killing (default: 60; after a failure at most 10)")
     parser.add_argument("command", nargs="+", help="after `--`: the worker's command with its arguments")
     args = parser.parse_args(argv)
-    for option in ("workers", "servers"):
-        if getattr(args, option) < 1:
-            parser.error(f"--{option}: expected at least 1, found {getattr(args, option)}")
+    for option in ("workers", "servers", "gpus_per_worker"):
+        if getattr(args, option) is not None and getattr(args, option) < 1:
+            parser.error(f"--{option.replace('_', '-')}: expected at least 1, found {getattr(args, option)}")
     return args
 
 
@@ -92,7 +94,8 @@ def plan(args, hosts, address, port):
             if node and (not node.startswith("127.") or address.startswith("127.")):
                 environment["DMLC_NODE_HOST"] = node  # else ps-lite takes its first network interface
             tasks.append(Task(role, number, host, args.command if role == "worker" else SERVE, environment,
-                              sharing=max(1, places[:args.workers].count(host))))
+                              sharing=max(1, places[:args.workers].count(host)), place=places[:number].count(host),
+                              gpus=args.gpus_per_worker))
     return tasks
 
 
@@ -132,7 +135,7 @@ def main(argv=None):
             try:
                 children.append(Child(task, args.ssh, args.grace))
                 guardian.watch(children[-1])
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 message = f"{task.name} could not be started: {error}; all others were stopped"
                 break
         else:

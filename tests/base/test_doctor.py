@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scripts import module_of
 
-from cian.base import cuda, runtime
+from cian.base import cards, cuda, runtime, trial
 from cian.base.runtime import mx
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "doctor.py"
@@ -50,8 +50,8 @@ def test_all_is_well(doctor, dataset, weights, capsys):
 def test_nothing_named_is_nothing_missing(doctor, capsys):
     assert doctor.main([]) == 0
     output = capsys.readouterr().out
-    for name in ("Python", "MXNet", "device", "CUDA libraries", "OpenMP threads", "packages", "pydensecrf", "data set",
-                 "weights", "disk"):
+    for name in ("Python", "MXNet", "device", "driver", "CUDA libraries", "OpenMP threads", "packages", "pydensecrf",
+                 "data set", "weights", "disk"):
         assert any(line[8:].startswith(name) for line in output.splitlines())
     assert "--data ROOT" in output and "--init FILE" in output
 
@@ -121,14 +121,34 @@ def test_full_disk(doctor, monkeypatch):
     assert doctor.check_disk().status == "missing" and "0.3 GB free" in doctor.check_disk().text
 
 
-def test_gpu_without_machine_code_is_missing(doctor, monkeypatch):
-    def convolve(_, context):
-        if context.device_id == 1:
-            raise mx.MXNetError("Traceback\nno kernel image is available for execution on the device")
-        return doctor.CONVOLUTION
+def test_gpus_are_tried_and_described(doctor, monkeypatch):
+    def fault(context):
+        return "convolution: no kernel image is available for execution on the device" if context == mx.gpu(1) else None
 
     monkeypatch.setattr(runtime, "count_gpus", lambda: 2)
-    monkeypatch.setattr(doctor, "convolve", convolve)
+    monkeypatch.setattr(trial, "fault", fault)
+    monkeypatch.setattr(cards, "cards", lambda: [cards.Card(n, "Tesla T4", (7, 5), 16 * 10**9) for n in range(2)])
+    monkeypatch.setattr(mx.context, "gpu_memory_info", lambda number: (14 * 10**9, 16 * 10**9))
     first, second, cpu = doctor.check_devices(runtime)
-    assert first == ("ok", "device", "gpu0", "") and cpu.status == "ok"
+    assert first[:3] == ("ok", "device", "gpu0 Tesla T4, compute capability 7.5, 16 GB, 14.0 of 16.0 GB free")
+    assert cpu.status == "ok"
     assert second.status == "missing" and "no kernel image" in second.text and "5.0 to 8.9" in second.mend
+
+
+@pytest.mark.parametrize("name", ["convolution", "hybridized block", "batch_dot", "linalg.syevd"])
+def test_a_device_that_computes_wrongly_is_found(monkeypatch, name):
+    assert trial.TRIALS[name](mx.cpu()) and trial.fault(mx.cpu()) is None
+    monkeypatch.setitem(trial.TRIALS, name, lambda context: False)
+    assert trial.fault(mx.cpu()) == f"{name} gives a wrong result"
+
+
+@pytest.mark.parametrize("gpu, version, status, words", [
+    (False, None, "-", "no NVIDIA driver"), (True, None, "missing", "no NVIDIA driver"),
+    (True, "418.87.00", "missing", "418.87.00 is too old for CUDA 11"), (True, "535.104.05", "ok", "535.104.05, cuDNN 8906")])
+def test_driver(doctor, monkeypatch, gpu, version, status, words):
+    monkeypatch.setattr(runtime, "gpu_build", lambda: gpu)
+    monkeypatch.setattr(cards, "driver_version", lambda: version)
+    monkeypatch.setattr(cards, "cudnn_version", lambda: 8906)
+    finding = doctor.check_driver(runtime)
+    assert (finding.status, finding.text) == (status, words)
+    assert ("450.80.2 or newer" in finding.mend) == (version == "418.87.00")

@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from launching import EXCHANGE, PULLED, finish, start
 from scripts import module_of
 
 from cian.base import processes
+from cian.base.cards import Card
 
 
 @pytest.fixture()
@@ -37,7 +39,7 @@ def is_running(pid):
 
 
 def arguments(**changed):
-    values = {"workers": 2, "servers": 1, "command": ["train", "a b"], "ssh": "ssh -p 22", **changed}
+    values = {"workers": 2, "servers": 1, "gpus_per_worker": None, "command": ["train", "a b"], "ssh": "ssh -p 22", **changed}
     return argparse.Namespace(**values)
 
 
@@ -163,6 +165,45 @@ def test_plan_of_one_machine(launch, monkeypatch):
     assert processes.local_environment(tasks[4])["OMP_NUM_THREADS"] == "5"
 
 
+@pytest.mark.parametrize("cards, named, workers, each, expected", [
+    (4, None, 2, None, ["0,1", "2,3"]), (3, None, 2, None, ["0", "1"]), (2, None, 3, None, ["0", "1", "0"]),
+    (4, None, 2, 1, ["0", "1"]), (4, "3,1", 2, None, ["3", "1"]), (4, None, 1, None, [None]), (4, None, 1, 2, ["0,1"]),
+    (0, None, 2, None, [None, None]), (4, "", 2, None, ["", ""])])
+def test_gpus_are_shared_as_processors_are(launch, monkeypatch, cards, named, workers, each, expected):
+    monkeypatch.setattr(processes, "cards", lambda: [Card(n, "Card", (7, 0), 1) for n in range(cards)])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    tasks = launch.plan(arguments(workers=workers, servers=1, gpus_per_worker=each), [], "127.0.0.1", 9000)
+    found = [processes.local_environment(task).get("CUDA_VISIBLE_DEVICES") for task in tasks]
+    assert found == [named, named, *expected]
+
+
+def test_more_gpus_than_there_are(launch, monkeypatch):
+    monkeypatch.setattr(processes, "cards", lambda: [Card(n, "Card", (7, 0), 1) for n in range(3)])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    task = launch.plan(arguments(workers=2, servers=1, gpus_per_worker=2), [], "127.0.0.1", 9000)[-1]
+    with pytest.raises(ValueError, match="--gpus-per-worker 2: 2 workers on a machine of 3 GPUs"):
+        processes.local_environment(task)
+
+
+@pytest.mark.parametrize("cards, each, expected", [
+    (4, None, ["0,1", "2,3"]), (1, None, ["0", "0"]), (4, 1, ["0", "1"]), (0, None, ["", ""])])
+def test_gpus_of_another_machine_are_shared_there(launch, monkeypatch, tmp_path, cards, each, expected):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\n" + "echo GPU\n" * cards)
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = []
+    for place in (0, 1):
+        task = processes.Task("worker", place, "host", ["sh", "-c", "echo got-$CUDA_VISIBLE_DEVICES"], {}, 2, place, each)
+        command = processes.ssh_command("ssh", task, tmp_path)[-1]
+        with subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            found.append(process.stdout.readline().strip())  # its standard input stays open, as that of ssh does
+    assert found == [f"got-{numbers}" for numbers in expected]
+
+
 def test_plan_over_hosts(launch, monkeypatch):
     addresses = {"me@one": "10.0.0.1", "two": "10.0.0.2", "alias": None}
     monkeypatch.setattr(launch, "resolve", addresses.get)
@@ -172,7 +213,7 @@ def test_plan_over_hosts(launch, monkeypatch):
         ("worker", "me@one"), ("worker", "two"), ("worker", "alias"), ("worker", "me@one")]
     assert [task.environment.get("DMLC_NODE_HOST") for task in tasks[:1] + tasks[3:]] == [
         "10.0.0.9", "10.0.0.1", "10.0.0.2", None, "10.0.0.1"]
-    assert [task.sharing for task in tasks[3:]] == [2, 1, 1, 2]
+    assert [(task.sharing, task.place) for task in tasks[3:]] == [(2, 0), (1, 0), (1, 0), (2, 1)]
 
 
 def test_own_address_of_an_unknown_host(launch):

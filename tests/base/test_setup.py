@@ -56,6 +56,9 @@ def test_onnx_is_part_of_every_set_on_every_python():
     ([(12, 0)], LINUX, "", "requirements-cpu.txt", "12.0"),
     ([(9, 0), (7, 5)], LINUX, "", "requirements.txt", "9.0, 7.5"),
     ([(8, 0)], "Linux aarch64", "", "requirements-cpu.txt", "aarch64"),
+    ([(9, 0), (7, 5)], LINUX, "", "requirements.txt", "only those of 5.0 to 8.9 can be used"),
+    ([(9, 0)], LINUX, "", "requirements-cpu.txt", "CIAN_SET=system"),
+    ([(9, 0)], LINUX, "system", "requirements-cpu.txt", "the installed MXNet"),
     ([(8, 0)], LINUX, "cpu", "requirements-cpu.txt", "CIAN_SET"),
     (None, LINUX, "gpu", "requirements.txt", "CIAN_SET")])
 def test_choice_of_the_set(check, capabilities, machine, wish, expected, word):
@@ -64,8 +67,39 @@ def test_choice_of_the_set(check, capabilities, machine, wish, expected, word):
 
 
 def test_unknown_wish_is_an_error(check):
-    with pytest.raises(ValueError, match="CIAN_SET=tpu: expected cpu or gpu"):
+    with pytest.raises(ValueError, match="CIAN_SET=tpu: expected cpu, gpu, system"):
         check.choose_set(None, LINUX, "tpu")
+
+
+@pytest.mark.parametrize("driver, expected", [("418.87.00", "requirements-cpu.txt"), ("450.80.02", "requirements.txt")])
+def test_a_driver_that_is_too_old(check, driver, expected):
+    chosen, reason = check.choose_set([(7, 5)], LINUX, "", driver)
+    assert chosen == expected and ("CUDA 11 needs 450.80.02 or newer" in reason) == (expected == check.CPU_SET)
+
+
+@pytest.mark.parametrize("source, found", [
+    ("__version__ = '1.9.1.post1'", ("1.9.1.post1", "CUDA")), ("__version__ = '1.8.0'", "has MXNet 1.8.0, expected 1.9.1"),
+    ("raise OSError('libcudart.so.11.0')", "cannot import mxnet .OSError: libcudart.so.11.0.*PYTHON=/path/to/python3")])
+def test_the_installed_mxnet_is_asked(check, tmp_path, monkeypatch, source, found):
+    features = "class runtime:\n    class Features:\n        def is_enabled(self, name):\n            return name == 'CUDA'\n"
+    (tmp_path / "mxnet.py").write_text(features + source + "\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    if isinstance(found, tuple):
+        assert check.system_mxnet() == found
+        assert check.stamp(check.CPU_SET, found) != check.stamp(check.CPU_SET)
+        return
+    with pytest.raises(ValueError, match=found):
+        check.system_mxnet()
+
+
+def test_libraries_of_an_mxnet_that_is_there_are_its_own(check, monkeypatch):
+    monkeypatch.setattr(check, "can_load", lambda library: False)
+    monkeypatch.setattr(check.sys, "platform", "linux")
+    lines = "\n".join(check.find_missing(check.GPU_SET))
+    for library in ("libGL.so.1", "libgomp.so.1", "libquadmath.so.0", "libz.so.1"):
+        assert f"{library}: not found" in lines
+    lines = "\n".join(check.find_missing(check.CPU_SET, own_mxnet=False))
+    assert "libGL.so.1: not found" in lines and "libgomp" not in lines and "libz" not in lines
 
 
 @pytest.mark.parametrize("script, expected", [
@@ -140,8 +174,9 @@ def clone(tmp_path):
     """A copy of the set-up files in a folder with a space in its name."""
     root = tmp_path / "my clone"
     (root / "experiments").mkdir(parents=True)
+    (root / "cian" / "base").mkdir(parents=True)
     for name in ("setup.py", "requirements.txt", "requirements-cpu.txt", "experiments/setup.sh",
-                 "experiments/check_machine.py"):
+                 "experiments/check_machine.py", "cian/base/cards.py"):
         shutil.copy(str(ROOT / name), str(root / name))
     return root
 
