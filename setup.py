@@ -28,6 +28,7 @@ def collect(sections, start):
     return [line for heading, lines in sections.items() if heading.startswith(start) for line in lines]
 
 
+NATIVE = "cian/inference/native"
 CPU, GPU = read_requirements("requirements-cpu.txt"), read_requirements("requirements.txt")
 
 setup(
@@ -37,15 +38,18 @@ setup(
     license="MIT",
     python_requires=">=3.8,<3.13",
     packages=find_packages(include=["cian", "cian.*"]),
+    package_data={"cian": ["py.typed"]},
+    entry_points={"console_scripts": ["cian=cian.__main__:main"]},
     # Optional: without a compiler that takes it, the pruned CRF uses pydensecrf, slower.
-    ext_modules=[Extension("cian._mean_field", ["cian/native/mean_field.cpp"], depends=["cian/native/permutohedral.h"],
+    ext_modules=[Extension("cian.inference._mean_field", [f"{NATIVE}/mean_field.cpp"], depends=[f"{NATIVE}/permutohedral.h"],
                            extra_compile_args=["-O3", "-std=c++14"], language="c++", optional=True)],
     install_requires=[line for heading, lines in CPU.items() for line in lines
-                      if heading and not heading.startswith(("ONNX", "Tests", "What builds"))],
+                      if heading and not heading.startswith(("ONNX", "TensorBoard", "Tests", "What builds"))],
     extras_require={
         "cpu": CPU[""],
         "gpu": GPU[""],
-        "dev": collect(CPU, "Tests") + collect(CPU, "ONNX"),
+        "dev": collect(CPU, "Tests") + collect(CPU, "ONNX") + collect(CPU, "TensorBoard"),
         "onnx": collect(CPU, "ONNX"),
+        "tensorboard": collect(CPU, "TensorBoard"),
     },
 )

@@ -10,5 +10,5 @@ __version__ = "0.1.0"
 
 def __getattr__(name):
     if name == "Predictor":
-        return importlib.import_module("cian.predictor").Predictor
+        return importlib.import_module("cian.export.predictor").Predictor
     raise AttributeError(f"module 'cian' has no attribute {name!r}")

@@ -152,7 +152,7 @@ def stamp(requirements):
     installed = hashlib.sha256((ROOT / requirements).read_bytes())
     installed.update(repr((requirements, sys.base_prefix, sys.version, str(ROOT))).encode())
     built = hashlib.sha256()
-    for path in [ROOT / "setup.py"] + sorted((ROOT / "cian" / "native").glob("*")):
+    for path in [ROOT / "setup.py"] + sorted((ROOT / "cian" / "inference" / "native").glob("*")):
         built.update(path.read_bytes())
     return "%s.%s" % (installed.hexdigest(), built.hexdigest())
 

@@ -2,8 +2,8 @@
 
 from plan import LABELS, DataStages, digest, suffix, tool
 
+from cian.base.runs import settings_record
 from cian.config import Classifier, Inference, Seeding, Segmentation
-from cian.runs import settings_record
 
 
 class Plan(DataStages):

@@ -3,7 +3,7 @@
 #   bash experiments/comnet.sh                                                        generated scenes, about 15 minutes on 2 cores
 #   bash experiments/comnet.sh --preset animals|voc12 --data ROOT --init WEIGHTS      a data set in VOC layout with masks
 #   bash experiments/comnet.sh II V --data ROOT ...                                   some tables
-# Further options: see --help. Interrupted, the same command goes on. The numbers go to experiments/results/PRESET/, one JSON each.
+# Further options: see --help. Interrupted, the same command goes on. The numbers go to experiments/results/PRESET/results.jsonl.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

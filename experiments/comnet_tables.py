@@ -8,13 +8,13 @@ DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, a combination nei
 import argparse
 
 from cian_plan import Plan
-from plan import LABELS, ROOT, DataStages, add_options, carry_out, complete, digest, tool
+from plan import LABELS, DataStages, add_options, carry_out, complete, digest, tool
+from stages import in_order
 
-from cian.cli import run_tool
+from cian.base.cli import run_tool
+from cian.base.files import read_json
+from cian.base.runs import settings_record
 from cian.config import BoundaryTraining, Matching, Refinement, Seeding
-from cian.files import read_json
-from cian.runs import settings_record
-from cian.stages import in_order
 
 TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")
 REPORT = "report"
@@ -189,8 +189,7 @@ def main(argv=None):
     last = [tool("benchmark", "matching", "--results", args.results)] if "I" in wanted else []
     if REPORT in wanted:
         output = plan.runs / f"report_{args.preset}"
-        results = ("--results", ROOT / "experiments" / "results", "--results", args.results)
-        last.append(tool("report", *results, "--runs", plan.runs, "--output", output))
+        last.append(tool("report", "--results", args.results, "--runs", plan.runs, "--output", output))
     carry_out(plan, stages, chosen, measurements, last, {"numbers": args.results})
 
 

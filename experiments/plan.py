@@ -12,15 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+from stages import Runner, Stage
 from tqdm import tqdm
 
+from cian.base.parallel import processors
+from cian.base.results import Measurement, run_name, write_results
+from cian.base.runtime import count_gpus
 from cian.config import PRESETS
-from cian.data import scenes
 from cian.data.voc import open_dataset
-from cian.parallel import processors
-from cian.results import Measurement, run_name, write_result
-from cian.runtime import count_gpus
-from cian.stages import Runner, Stage
+from cian.scenes import generate as scenes
 
 ROOT = Path(__file__).resolve().parent.parent
 ANIMALS = ("background", "cat", "cow", "dog", "horse", "person", "sheep")  # the classes with weight in that data set
@@ -123,11 +123,12 @@ class DataStages:
 
     def measurement(self, cell, value, stage, record, images, fingerprint, **more):
         """A number in per cent, from a fraction; record: of the run's settings.json."""
+        made = record["circumstances"]
         settings = {"preset": self.args.preset, "dataset": self.data.name, "list": self.args.list,
                     "val_list": self.args.val_list, "images": images, **record["settings"], **more}  # fmt: skip
         return Measurement(
-            *cell, round(100 * value, 4), "%", stage.name, record["circumstances"]["commit"],
-            (record["settings"]["seed"],), settings, fingerprint,
+            *cell, round(100 * value, 4), "%", stage.name, made["commit"], (record["settings"]["seed"],), settings, fingerprint,
+            (made.get("started") or "")[:10] or None, made.get("machine"),
         )  # fmt: skip
 
 
@@ -149,14 +150,14 @@ def print_plan(stages, last=()):
 def run_plan(args, stages, numbers):
     """Run the stages with a bar over them. numbers(stage) -> measurements, which are written as soon as it is finished."""
     began = time.monotonic()
+    write_results(args.results, ())  # a file that cannot be read or written is told now, not after the first training
 
     def begun(stage):
         if not stage.finished:
             tqdm.write(f"== {stage.name}", file=sys.stderr)
 
     def finished(stage, seconds):
-        for measurement in numbers(stage):
-            write_result(args.results, measurement)
+        write_results(args.results, numbers(stage))
         bar.update()
 
     with tqdm(total=len(stages), desc="stages", unit="stage", disable=args.jobs == 1) as bar:

@@ -100,7 +100,7 @@ else
     : >"$log"
     run_pip -r "$requirements" -e . # one step for all, so that nothing may change a pinned version
 fi
-if ! "$venv/bin/python" -c 'from cian.runtime import mx' >>"$log" 2>&1; then
+if ! "$venv/bin/python" -c 'from cian.base.runtime import mx' >>"$log" 2>&1; then
     say "installed, but MXNet cannot be imported; log in $log:"
     tail -n 3 "$log" >&2
     exit 1

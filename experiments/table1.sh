@@ -4,7 +4,7 @@
 #   bash experiments/table1.sh [--preset voc12|animals|scenes] [--dry-run]
 # ResNet-101 and ResNet-50 at 321x321, and with another preset its backbone at its crop too. --dry-run only prints the commands.
 # --data, --devices and --seeds are taken, because all tables take them, and not used: nothing is trained.
-# Writes one JSON a number to experiments/results/.
+# The numbers go to experiments/results/PRESET/results.jsonl, one line each.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -26,7 +26,7 @@ while (($#)); do
 done
 case "$preset" in
     voc12) own=() ;;
-    animals) own=(--backbones squeezenet1.1 --size 193) ;;
+    animals) own=(--backbones squeezenet1.1 --size 161) ;;
     scenes) own=(--backbones resnet10 --size 129) ;;
     *) fail "--preset $preset, expected voc12, animals or scenes" ;;
 esac
@@ -35,5 +35,5 @@ run() { if [[ "$dry_run" = yes ]]; then printf '%s\n' "$*"; else "$@"; fi; }
 
 cd "$root"
 run bash experiments/setup.sh
-run .venv/bin/python tools/benchmark.py complexity --backbones resnet101,resnet50 --results experiments/results
-((${#own[@]} == 0)) || run .venv/bin/python tools/benchmark.py complexity "${own[@]}" --results experiments/results
+run .venv/bin/python tools/benchmark.py complexity --backbones resnet101,resnet50 --results "experiments/results/$preset"
+((${#own[@]} == 0)) || run .venv/bin/python tools/benchmark.py complexity "${own[@]}" --results "experiments/results/$preset"

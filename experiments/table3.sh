@@ -3,7 +3,7 @@
 #   bash experiments/table3.sh                                                        generated scenes
 #   bash experiments/table3.sh --preset animals|voc12 --data ROOT --init WEIGHTS      a data set in VOC layout with masks
 # Further options: see --help. Stages that another table's script has finished are taken from there; interrupted, the same command
-# goes on. The numbers go to experiments/results/PRESET/, one JSON each.
+# goes on. The numbers go to experiments/results/PRESET/results.jsonl, one line each.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

@@ -1,4 +1,4 @@
-"""CIAN's Tables 2 to 5 and Figures 3 and 4: which trainings they need, run once each, and one result file a number; the report.
+"""CIAN's Tables 2 to 5 and Figures 3 and 4: which trainings they need, run once each, and the number of each; the report.
 
 `experiments/table2.sh` and its like set up the environment and call this. Classifier and seeds are shared by all rows and
 made with seed 0; --seeds are those of the segmentation trainings. Every stage has a folder in --runs (see plan.py).
@@ -8,13 +8,13 @@ import argparse
 import sys
 
 from cian_plan import Plan, checkpoint
-from plan import LABELS, ROOT, add_options, carry_out, complete, tool
+from plan import LABELS, add_options, carry_out, complete, tool
+from stages import in_order
 
-from cian.cli import run_tool
+from cian.base.cli import run_tool
+from cian.base.files import read_json
+from cian.base.runs import settings_record
 from cian.config import Inference, Segmentation
-from cian.files import read_json
-from cian.runs import settings_record
-from cian.stages import in_order
 
 TABLES = ("2", "3", "4", "5")
 FIGURES, REPORT = "figures", "report"
@@ -124,7 +124,7 @@ def figures(plan):
 
 def report(plan, drawn):
     """The command that writes the report of all results there are; the pictures go into it if they were drawn now."""
-    words = ["--results", ROOT / "experiments" / "results", "--results", plan.args.results, "--runs", plan.runs]
+    words = ["--results", plan.args.results, "--runs", plan.runs]
     if drawn is not None:
         words += ["--figures", drawn.folder, "--photographs"]
     return tool("report", *words, "--output", plan.runs / f"report_{plan.args.preset}")

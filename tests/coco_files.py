@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle_tools
 
-from cian.data.scene_objects import KINDS
-from cian.data.scenes import CLASSES, draw_scene
+from cian.scenes.generate import CLASSES, draw_scene
+from cian.scenes.objects import KINDS
 
 SIZE = 72
 # 80 categories with gaps in their ids as COCO has them (12, 26, ... are missing), and names with a space

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from published import parameter
 
+from cian.base.runs import Run
+from cian.base.runtime import devices, mx
 from cian.config import Segmentation
-from cian.engine import Fit
-from cian.losses import completion_target, one_hot
-from cian.objectives import SegmentationObjective
-from cian.runs import Run
-from cian.runtime import devices, mx
+from cian.training.engine import Fit
+from cian.training.losses import completion_target, one_hot
+from cian.training.objectives import SegmentationObjective
 
 #: file -> settings that differ from the published default, devices, updates, zeroed bn_out gamma
 CASES = {

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOL = ROOT / "tools" / "launch.py"
 # Each worker pushes its rank + 1 into a value that starts at 0: with two workers all pull 1 + 2.
 EXCHANGE = """
-from cian.runtime import mx
+from cian.base.runtime import mx
 store = mx.kv.create("dist_sync")
 store.init(0, mx.nd.zeros((2, 3)))
 {between}

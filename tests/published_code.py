@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from cian.runtime import mx
+from cian.base.runtime import mx
 
 
 def main(folder, program, record, *arguments):

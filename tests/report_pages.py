@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cian.results import Measurement
+from cian.base.results import Measurement
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = {"Baseline": (38.0, 39.0, 40.5), "+ CE": (38.5,), "+ CP": (40.0, 40.0, 44.0)}

@@ -6,8 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def module_of(name, folder="tools"):
-    """FOLDER/NAME.py as a module."""
+def module_of(name, folder="cian/commands"):
+    """FOLDER/NAME.py as a module; without a folder that of a verb."""
     spec = importlib.util.spec_from_file_location(f"tool_{name}", str(ROOT / folder / f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -15,5 +15,5 @@ def module_of(name, folder="tools"):
 
 
 def tool(name, *arguments):
-    """Run tools/NAME.py; its exit status or None."""
+    """Run a verb; its exit status or None."""
     return module_of(name).main([str(argument) for argument in arguments])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.export import export
-from cian.runtime import mx
-from cian.symbols import about, exported_block
+from cian.base.runtime import mx
+from cian.export.export import export
+from cian.export.symbols import about, exported_block
 
 
 def initialised(net, seed=0):
@@ -27,7 +27,7 @@ def random_images(*shape):
 
 
 def make(net, path, method="cian", names="abcd", images=None, overwrite=False, **options):
-    """Export a network of resnet10 to `path`, see cian.export.export; options: of cian.symbols.exported_block and about."""
+    """Export a network of resnet10 to `path`, see export of cian.export.export; options: of `exported_block` and `about`."""
     block, outputs = exported_block(net, method, **options)
     block.hybridize()
     if images is None:

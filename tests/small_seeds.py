@@ -4,10 +4,10 @@ import numpy as np
 from scripts import tool
 from voc_trees import write_dataset, write_image
 
+from cian.base.runtime import mx
 from cian.data.images import read_label
 from cian.models.cam import CAM
 from cian.models.checkpoint import named_arrays, save_checkpoint
-from cian.runtime import mx
 
 CAT, PERSON = 8, 15
 IDS = ["a", "b", "c", "d", "e", "f"]

@@ -2,9 +2,9 @@
 import numpy as np
 from PIL import Image
 
+from cian.base.files import write_text
 from cian.data.images import write_label
 from cian.data.voc import VOC_CLASSES
-from cian.files import write_text
 
 
 def write_image(path, height=6, width=8, seed=0):

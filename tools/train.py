@@ -1,66 +1,7 @@
-"""Train the CIAN network, or its baselines, on seeds, in groups of images that share a class."""
+"""`cian train`; its options: --help."""
 
-import argparse
-from pathlib import Path
-
-from cian.cli import run_tool
-from cian.config import Segmentation, from_arguments
-from cian.data.loader import Examples
-from cian.data.voc import open_dataset
-from cian.models.checkpoint import load_checkpoint
-from cian.models.pretrained import load_pretrained
-from cian.objectives import SegmentationObjective, multi_hot
-from cian.runs import folder_digest
-from cian.runtime import mx
-from cian.training_tool import Training, add_training_options
-
-
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_training_options(parser, Segmentation)
-    parser.add_argument("--seeds", required=True, help="folder of label PNGs to train on (255 unlabelled), ID.png")
-    return parser.parse_args(argv)
-
-
-def start_network(net, args, settings):
-    """Set the starting weights: round 1 from a backbone with bn_out's gamma zeroed, round 2 from round one's end."""
-    if settings.round == 2:
-        load_checkpoint(net, args.init)
-        return
-    if args.init != "random":
-        load_pretrained(net, args.init, settings.backbone, args.allow_missing)
-    if settings.affinity:
-        gamma = net.collect_params("bn_out_gamma")["bn_out_gamma"]
-        gamma.set_data(mx.nd.zeros(gamma.shape))
-
-
-def main(argv=None):
-    args = parse_args(argv)
-    settings = from_arguments(args, Segmentation)
-    dataset = open_dataset(args.data)
-    ids = dataset.read_ids(args.list)
-    tags = dataset.read_tags(ids, args.tags)
-    labels = Path(args.seeds)
-    labels_digest = folder_digest(labels, ids, ".png")
-    training = Training(args, settings, "cian")
-    training.begin("train", dataset, ids, seeds=labels_digest)
-
-    objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
-    start_network(objective.net, args, settings)
-    examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
-    size = settings.group_size
-    plan = training.plan(ids, tags, size, settings.grouping)
-
-    def to_arrays(batch_ids, made):
-        images, crops = made
-        hot = multi_hot(batch_ids, tags, len(dataset.classes))
-        hot[:, 0] = 1  # completion by tags may always use the background
-        return tuple(
-            array.reshape((-1, size) + array.shape[1:]) for array in (images, crops, hot)
-        )  # (P G, ..) -> (P, G, ..)
-
-    print(training.fit(objective, plan, examples.make_batch, to_arrays))
-
+from cian.base.cli import run_tool
+from cian.commands.train import main
 
 if __name__ == "__main__":
     run_tool(main)

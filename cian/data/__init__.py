@@ -1,1 +1,4 @@
-"""Reading data sets, making training examples and grouping images; no MXNet here."""
+"""Data sets in VOC layout and what is read from them: lists, tags, images, masks, CAM files, groups, batches; VOC, SBD, COCO.
+
+May import `config` and `base`; no MXNet.
+"""

@@ -10,9 +10,9 @@ from typing import Tuple
 import numpy as np
 from PIL import Image
 
+from cian.data.cams import read_seed
 from cian.data.images import IGNORE, read_image
 from cian.data.voc import VOCDataset
-from cian.seeds import read_seed
 
 STRIDE = 4  # of the boundary map
 MULTIPLE = 16  # of the crop's side: the features of every stride then cover the same area

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cian.base.parallel import map_parallel
 from cian.data.images import IGNORE, read_image, read_label
-from cian.parallel import map_parallel
 
 
 def check_dataset(dataset, ids, tags=None, masks=True, workers=None, progress=None):

@@ -15,12 +15,12 @@ from typing import Dict, Tuple
 
 from PIL import Image, UnidentifiedImageError
 
+from cian.base.files import read_json, replacing, write_json, write_text
+from cian.base.parallel import map_parallel
 from cian.data.coco import Picture, read_instances
 from cian.data.coco_masks import semantic_mask
 from cian.data.images import write_label
 from cian.data.voc import TAG_TABLE
-from cian.files import read_json, replacing, write_json, write_text
-from cian.parallel import map_parallel
 
 SPLITS = ("train", "val")
 COUNTS = {"classes": 80, "train": 82081, "val": 40137}  # of COCO 2014; the classes without background

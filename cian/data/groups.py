@@ -1,6 +1,6 @@
 """Which images train together: groups that share a class, as published, or random ones (FIDELITY row 12); pairs to look at."""
 
-from collections import deque
+from collections import Counter, deque
 from itertools import count
 
 import numpy as np
@@ -12,28 +12,34 @@ def common_class_groups(order, tags, size):
     """Disjoint groups of `size` images with a common class, walking `order` (ids); yields tuples of ids.
 
     A group starts with the next image; each further member is the next one that shares a class with every member so far.
-    Images passed over wait in front of those not reached yet. The tail that completes no group is dropped, as published.
-    tags: id -> its classes.
+    Images passed over wait in front of those not reached yet. tags: id -> its classes.
+
+    An image that completes no group with all that are left is set aside, and the walk begins anew over the others, in the order
+    in which it met them. The published walk ends there: its groups are the first of these, up to the first image set aside
+    (FIDELITY row 12a).
     """
-    fresh = iter(order)
-    waiting = deque()
     classes = {image: frozenset(tags[image]) for image in order}
-
-    def following():
-        return waiting.popleft() if waiting else next(fresh, None)
-
-    while True:
-        members, passed = [], []
+    fresh, waiting, left = iter(order), deque(), len(order)
+    while left >= size:
+        members, passed, met = [], [], []
         while len(members) < size:
-            image = following()
+            image = waiting.popleft() if waiting else next(fresh, None)
             if image is None:
-                return
-            if all(classes[image] & classes[member] for member in members):
-                members.append(image)
-            else:
-                passed.append(image)
-        waiting.extend(passed)  # behind those that still wait
-        yield tuple(members)
+                break
+            met.append(image)
+            (members if all(classes[image] & classes[member] for member in members) else passed).append(image)
+        if len(members) == size:
+            waiting.extend(passed)  # behind those that still wait
+            left -= size
+            yield tuple(members)
+        else:
+            fresh, left = iter(met[1:]), left - 1  # `met` are all that remain, the first of them is set aside
+
+
+def lonely_images(ids, tags):
+    """Those of `ids` that share no class with any other: no group with a common class takes them."""
+    shown = Counter(index for image in ids for index in set(tags[image]))
+    return [image for image in ids if all(shown[index] == 1 for index in tags[image])]
 
 
 def random_groups(order, tags, size):

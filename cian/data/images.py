@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from cian.files import replacing
+from cian.base.files import replacing
 
 IGNORE = 255  # label of pixels that do not count
 

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from loky import ProcessPoolExecutor
 
+from cian.data.cams import read_seed
 from cian.data.groups import batches_of_groups
 from cian.data.images import read_image
 from cian.data.transforms import feature_size, random_crop, shrink_label
 from cian.data.voc import VOCDataset
-from cian.seeds import read_seed
 
 
 @dataclass(frozen=True)

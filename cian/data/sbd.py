@@ -12,10 +12,11 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from cian.base.files import write_bytes, write_text
+from cian.base.parallel import map_parallel
 from cian.data.images import IGNORE, read_label, write_label
-from cian.data.voc import VOC_CLASSES, read_id_file
-from cian.files import write_text
-from cian.parallel import map_parallel
+from cian.data.lists import read_id_file
+from cian.data.voc import VOC_CLASSES
 
 TRAIN_AUG_COUNT = 10582
 LISTS = "ImageSets/Segmentation"
@@ -154,5 +155,5 @@ def _link_dataset(voc, output):
         if not link.exists() and (voc / name).is_dir():
             output.mkdir(parents=True, exist_ok=True)
             os.symlink(str((voc / name).resolve()), str(link), target_is_directory=True)
-    for path in sorted((voc / LISTS).glob("*.txt")):
-        write_text(output / LISTS / path.name, path.read_text(encoding="utf-8"))
+    for path in sorted((voc / LISTS).glob("[!.]*.txt")):
+        write_bytes(output / LISTS / path.name, path.read_bytes())

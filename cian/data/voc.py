@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Tuple
 
 from cian.data import tags
+from cian.data.lists import find_list, read_id_file, read_lines
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -37,7 +38,7 @@ def open_dataset(root):
 
 def read_classes(path):
     """Class names of a text file, one a line, background first, as a tuple; ValueError names what is wrong."""
-    names = [name for _, name in _lines(path)]
+    names = [name for _, name in read_lines(path)]
     if len(names) < 2 or names[0] != "background":
         raise ValueError(f"{path}: expected 'background' and at least one class, one a line, found {names[:3]}")
     if len(names) > MAX_CLASSES:
@@ -82,16 +83,9 @@ class VOCDataset:
     def list_path(self, name):
         """Path of a list: ImageSets/Segmentation/NAME.txt, or `name` itself where it is the path of a text file.
 
-        Raises FileNotFoundError, which names the lists there are.
+        Errors as of `find_list`.
         """
-        folder = self.root / "ImageSets" / "Segmentation"
-        path = folder / f"{name}.txt"
-        if path.is_file():
-            return path
-        if Path(name).is_file():
-            return Path(name)
-        found = ", ".join(sorted(entry.stem for entry in folder.glob("*.txt"))) or "none"
-        raise FileNotFoundError(f"list '{name}': neither {path} nor a file of that name exists; lists there: {found}")
+        return find_list(name, self.root)
 
     def read_ids(self, name):
         """The ids of a list, in its order: `name` is that of a list in ImageSets/Segmentation or a text file's path.
@@ -140,32 +134,6 @@ class VOCDataset:
             for path in (self.annotation_path(image_id), folder / f"{image_id}.png"):
                 _add(total, path.read_bytes() if path.is_file() else None)
         return total.hexdigest()
-
-
-def read_id_file(path):
-    """The ids of a text file, one a line, in its order; FileNotFoundError or ValueError name file, line and id."""
-    seen = {}
-    for number, line in _lines(path):
-        if any(character.isspace() or character in "/\\" for character in line):
-            raise ValueError(f"{path}, line {number}: expected one image id, found '{line}'")
-        if line in seen:
-            raise ValueError(f"{path}, line {number}: id '{line}' was in line {seen[line]} already")
-        seen[line] = number
-    if not seen:
-        raise ValueError(f"{path}: the list is empty, expected one image id a line")
-    return list(seen)
-
-
-def _lines(path):
-    """(line number from 1, stripped text) of the lines of a UTF-8 text file that are not blank."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such text file")
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a UTF-8 text file ({error})") from None
-    numbered = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
-    return [(number, line) for number, line in numbered if line]
 
 
 def _add(total, data):

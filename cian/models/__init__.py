@@ -1,1 +1,4 @@
-"""Networks as Gluon HybridBlocks, and the checkpoints they are read from and written to."""
+"""The networks as HybridBlocks, their checkpoints, and the pretrained weights they start from.
+
+May import `base`; a network knows neither data nor settings.
+"""

@@ -1,6 +1,6 @@
 """The cross-image affinity module (CIAN paper, "The Cross-Image Affinity Module", Eq. 1-5)."""
+from cian.base.runtime import mx
 from cian.models.layers import BatchNorm, conv
-from cian.runtime import mx
 
 SIMILARITIES = ("dot", "cosine")
 MERGES = ("max", "avg")

@@ -1,8 +1,8 @@
 """The classifier whose class activation maps are the seeds (Zhou et al., CVPR 2016; CIAN paper, "Initial Seeds")."""
 
+from cian.base.runtime import mx
 from cian.models.cian import STRIDE, backbone
 from cian.models.layers import conv
-from cian.runtime import mx
 
 
 class CAM(mx.gluon.HybridBlock):

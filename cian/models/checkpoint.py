@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
-from cian.files import replacing
-from cian.runtime import mx
+from cian.base.files import replacing
+from cian.base.runtime import mx
 
 log = logging.getLogger(__name__)
 

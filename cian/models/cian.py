@@ -1,11 +1,11 @@
 """DeepLab-LargeFOV with the cross-image affinity module: the network of one image, and of groups of images in training."""
 
+from cian.base.runtime import mx
 from cian.models.affinity import MERGES, Affinity
 from cian.models.layers import conv
 from cian.models.resnet import ResNet
 from cian.models.squeezenet import SqueezeNet
 from cian.models.vgg import VGG16
-from cian.runtime import mx
 
 #: name -> function(frozen_bn) making features (N, channels, h, w) of images (N, 3, H, W), RGB 0..255
 BACKBONES = {

@@ -2,11 +2,11 @@
 
 import math
 
+from cian.base.runtime import mx
 from cian.models import cian
 from cian.models.layers import conv
 from cian.models.matching import InterMatching, IntraMatching, enhance
 from cian.models.resnet_v1 import ResNetV1
-from cian.runtime import mx
 
 #: matching -> (inter, intra); the rows of COMNet's Table II
 MATCHINGS = {"none": (False, False), "inter": (True, False), "intra": (False, True), "both": (True, True)}

@@ -4,11 +4,11 @@ Both branches take five feature maps of the backbone, through which no gradient 
 widths, groups and joints: `net/resnet50_irn.py` of the published code, there for a ResNet-50 at output stride 16.
 """
 
+from cian.base.runtime import mx
 from cian.models import comnet
 from cian.models.layers import conv
 from cian.models.resnet import LAYOUTS
 from cian.models.resnet_v1 import CHANNELS, UNITS
-from cian.runtime import mx
 
 STRIDE = 4  # of both results; a side of S pixels has (S - 1) // 4 + 1
 SIDE_MULTIPLE = 16  # sides of images should be multiples of it: the maps of all strides then cover the same area

@@ -4,7 +4,7 @@ The parameter names are the contract: a checkpoint of the published code, or of 
 """
 import numpy as np
 
-from cian.runtime import mx
+from cian.base.runtime import mx
 
 nn = mx.gluon.nn
 EPSILON = 1e-5  # of every batch normalisation; published value

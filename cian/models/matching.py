@@ -4,8 +4,8 @@ Inter-matching (its Sec. III-A) finds what the images of a group have in common,
 like points of one image. What the paper leaves open is decided as in FIDELITY.md.
 """
 
+from cian.base.runtime import mx
 from cian.models.layers import conv
-from cian.runtime import mx
 
 KRYLOV_STEPS = 32  # real features need 12 for |cos| > 0.99999, random ones of 2048 points 32
 TINY = 1e-12

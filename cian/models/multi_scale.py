@@ -1,7 +1,7 @@
 """The published test-time network: several scales, their maximum, and the mirrored image (FIDELITY rows 22 and 23)."""
 
+from cian.base.runtime import mx
 from cian.models.cian import STRIDE
-from cian.runtime import mx
 
 
 class MultiScale(mx.gluon.HybridBlock):

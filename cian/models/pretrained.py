@@ -9,13 +9,13 @@ import re
 
 import numpy as np
 
+from cian.base.runtime import mx
 from cian.models.checkpoint import NEW_BY_DESIGN, load_parameters, read_params
 from cian.models.layers import EPSILON, IMAGENET_MEAN, IMAGENET_STD
 from cian.models.resnet import LAYOUTS
 from cian.models.resnet_v1 import UNITS
 from cian.models.squeezenet import FIRES
 from cian.models.vgg import STAGES
-from cian.runtime import mx
 
 log = logging.getLogger(__name__)
 

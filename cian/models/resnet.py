@@ -4,8 +4,8 @@ Strides 1, 2, 1, 1 and dilations 1, 1, 2, 4 replace the classifier's strides 1, 
 Source of the layout: the MXNet model zoo's symbolic ResNet, whose parameter names are kept.
 """
 
+from cian.base.runtime import mx
 from cian.models.layers import BatchNorm, InputNorm, conv
-from cian.runtime import mx
 
 nn = mx.gluon.nn
 

@@ -4,8 +4,8 @@ Strides 1, 2, 2, 1 behind the stem of stride 4 replace the classifier's 1, 2, 2,
 count the stem's first convolution is the first of the strides 2, 2, 2, 1). Parameter names follow those of cian.models.resnet.
 """
 
+from cian.base.runtime import mx
 from cian.models.layers import BatchNorm, InputNorm, conv
-from cian.runtime import mx
 
 nn = mx.gluon.nn
 

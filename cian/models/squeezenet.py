@@ -4,8 +4,8 @@ Against the classifier: every pooling and the first convolution are padded by on
 n + 1 features as in the ResNets; the last pooling has stride 1 and the units behind it dilation 2; no dropout, no classifier.
 """
 
+from cian.base.runtime import mx
 from cian.models.layers import InputNorm, conv
-from cian.runtime import mx
 
 nn = mx.gluon.nn
 

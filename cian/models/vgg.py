@@ -2,8 +2,8 @@
 conv5 dilated by 2. As in DeepLab, the poolings are 3x3 padded by one, so that a side of 8 n + 1 pixels gives n + 1 features.
 """
 
+from cian.base.runtime import mx
 from cian.models.layers import InputNorm, conv
-from cian.runtime import mx
 
 nn = mx.gluon.nn
 

@@ -1,1 +1,4 @@
-"""The report: the papers' tables beside the measured numbers, as data, and written as HTML, Markdown, CSV and plots."""
+"""The papers' tables beside the measured numbers, as one HTML page and as Markdown.
+
+May import `scenes`, `data` and below; no MXNet.
+"""

@@ -1,6 +1,6 @@
 """The report of the papers' tables: published beside measured, differences beside differences, and where each number is from.
 
-Everything shown comes from files: experiments/paper.csv, the measurements (`cian.results`), the logs of the runs and drawn
+Everything shown comes from files: experiments/paper.csv, the measurements (`cian.base.results`), the logs of the runs and drawn
 pictures. The document is made of blocks (`cian.report.blocks`), which HTML and Markdown are written from.
 """
 

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from cian.files import write_bytes, write_text
+from cian.base.files import write_bytes, write_text
 from cian.report.blocks import Picture
 from cian.report.html import to_html
 from cian.report.markdown import to_markdown

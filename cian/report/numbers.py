@@ -9,8 +9,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from cian.data.scenes import CLASSES as SCENE_CLASSES
-from cian.results import Measurement
+from cian.base.results import Measurement
+from cian.scenes.generate import CLASSES as SCENE_CLASSES
 
 VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
 PAPER_DATA = {"COMNet VII": ("coco", "coco14", "coco2014")}  # tables on another one
@@ -145,7 +145,7 @@ def pool(table, data, measurements, paper):
 def misfit(measurement, paper):
     """Why a measurement does not stand for a cell of the paper; empty if it does."""
     if len(measurement.seeds) > 1:
-        return f"one number for {len(measurement.seeds)} seeds, expected one file a seed"
+        return f"one number for {len(measurement.seeds)} seeds, expected one number a seed"
     unit = unit_of(measurement.cell, paper)
     if unit is None:
         return NOT_IN_PAPER
@@ -177,7 +177,7 @@ def one_a_seed(candidates, warnings):
         if len({(one.value, one.run) for one in found}) == 1:
             kept.append(found[0])
             if len(found) > 1:
-                warnings.append(f"{name}: {len(found)} files with the same number of run {found[0].run}; counted once.")
+                warnings.append(f"{name}: {len(found)} folders hold the same number of run {found[0].run}; counted once.")
         else:
             rivals.extend(found)
             listed = "; ".join(f"{one.value:g} {one.unit} of {one.run}" for one in found)

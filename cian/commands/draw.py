@@ -1,0 +1,248 @@
+"""Figures 3 and 4 of the CIAN paper, Figures 3 to 5 of COMNet's, and the numbers behind them.
+
+`draw.py affinity` (Figure 3) takes pairs of images with a common class, and draws what a pixel of one looks at in the other:
+query pixel, its affinity over the reference, activation of the raw representation, of the cross-affinity residual and of the
+augmented representation, and the class's probability without, with self and with cross residual: OUTPUT/fig3_ID_ID.png. It
+measures how much of the affinity finds the query pixel's own class: OUTPUT/affinity.csv (a line a class), OUTPUT/affinity.json,
+and OUTPUT/pairs/ID_ID.json, from which an interrupted command goes on. --statistics N does only that, for N pairs.
+
+`draw.py improvements` (Figure 4) compares the masks of two runs: image, truth, baseline and ours, for the images that improve
+most, random ones, and those that lose most: OUTPUT/fig4_{improved,random,worst}.png and OUTPUT/improvements.csv.
+
+`draw.py matching` (COMNet's Figures 3 to 5) shows for groups of images, random ones and those whose masks fail most, truth,
+co-occurrence mask M, the points that a point of an object and one of the background are matched with, and the class activation:
+OUTPUT/matching_{random,worst}.png; and how well M > 0 finds the common class in each group: OUTPUT/masks.csv.
+"""
+
+import argparse
+import hashlib
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
+from cian.base.files import read_json, write_json, write_text
+from cian.base.runs import git_commit
+from cian.config import Segmentation
+from cian.config.arguments import yes_or_no
+from cian.data.groups import GROUPINGS, random_pairs
+from cian.data.voc import open_dataset
+from cian.evaluation.masks import common_classes, describe_masks, masks_csv, title_of
+from cian.evaluation.metrics import percent
+from cian.figures import affinity_summary, improvement
+from cian.figures.affinity import ACTIVATIONS, draw_pair
+from cian.figures.affinity_pairs import observe_pair
+from cian.figures.affinity_probe import AffinityProbe
+from cian.figures.improvement import compare_folders
+from cian.figures.matching import draw_groups
+from cian.figures.matching_maps import measure_group
+from cian.figures.sheet import write_png
+from cian.inference.segmenter import load_network
+from cian.models.affinity import MERGES, SIMILARITIES
+from cian.seeds.classifiers import load_classifier
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="figure", required=True)
+    affinity = verbs.add_parser("affinity", help="Figure 3: what pixels look at in a reference, drawn and measured")
+    affinity.set_defaults(run=draw_affinity)
+    affinity.add_argument("--checkpoint", required=True, help="parameters of a CIAN network (.params)")
+    add_preset(affinity)
+    add_backbone(affinity, Segmentation)
+    affinity.add_argument("--similarity", default="dot", choices=SIMILARITIES, help="of the network (default: dot)")
+    affinity.add_argument("--merge", default="max", choices=MERGES, help="of messages, as in training (default: max)")
+    affinity.add_argument(
+        "--merge-self", type=yes_or_no, default=True, metavar="yes|no", help="merge the query's own message (default: yes)"
+    )
+    which = affinity.add_mutually_exclusive_group()
+    which.add_argument("--pairs", type=pairs_of, default=None, metavar="ID:ID,...", help="pairs to draw")
+    which.add_argument("--images", type=positive, default=4, help="pairs to draw, chosen at random (default: 4)")
+    which.add_argument("--statistics", type=positive, default=None, metavar="N", help="draw nothing, measure N random pairs")
+    affinity.add_argument("--grouping", default="common", choices=GROUPINGS, help="of random pairs (default: common)")
+    affinity.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
+    affinity.add_argument(
+        "--activation",
+        default="class",
+        choices=ACTIVATIONS,
+        help="of a representation: the classifier's response to the query pixel's class, or the norm over the channels "
+        "(default: class)",
+    )
+    affinity.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    improvements = verbs.add_parser("improvements", help="Figure 4: masks of two runs side by side")
+    improvements.set_defaults(run=draw_improvements)
+    improvements.add_argument("--baseline", required=True, help="folder with ID.png of the baseline")
+    improvements.add_argument("--ours", required=True, help="folder with ID.png of the other run")
+    improvements.add_argument("--images", type=positive, default=8, help="images a sheet (default: 8)")
+    improvements.add_argument("--workers", type=positive, default=None, help="processes (default: all processors)")
+    matching = verbs.add_parser("matching", help="COMNet's Figures 3 to 5: masks of groups of images, and matched points")
+    matching.set_defaults(run=draw_matching)
+    matching.add_argument("--checkpoint", required=True, help="parameters of COMNet, in its run folder")
+    matching.add_argument("--group-size", type=positive, default=2, help="images in a group (default: 2)")
+    matching.add_argument("--groups", type=positive, default=50, help="random groups to measure (default: 50)")
+    matching.add_argument("--images", type=positive, default=4, help="groups on a sheet (default: 4)")
+    matching.add_argument("--side", type=positive, default=321, help="of the squares that are matched, pixels (default: 321)")
+    matching.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
+    matching.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    for verb in (affinity, improvements, matching):
+        verb.add_argument("--data", required=True, help="data set in VOC layout")
+        verb.add_argument("--list", default="val", help="list of ids (default: val)")
+        verb.add_argument("--classes", type=names_of, default=None, help="names that count, comma-separated (default: all)")
+        verb.add_argument("--output", required=True, help="folder of the figures")
+        verb.add_argument("--seed", type=int, default=0, help="of what is chosen at random (default: 0)")
+    return parser.parse_args(argv)
+
+
+def positive(text):
+    """`3` -> 3; ValueError below 1."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def names_of(text):
+    """`cat, dog` -> ("cat", "dog")."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def pairs_of(text):
+    """`a:b,c:d` -> [("a", "b"), ("c", "d")]; ArgumentTypeError says what a pair is."""
+    pairs = [tuple(pair.split(":")) for pair in text.split(",")]
+    wrong = [":".join(pair) for pair in pairs if len(pair) != 2 or not all(pair) or pair[0] == pair[1]]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is no pair of two image ids, expected ID:ID,ID:ID")
+    return pairs
+
+
+def chosen_classes(args, dataset):
+    """Indices of --classes, None for all; ValueError lists the names there are."""
+    unknown = [name for name in args.classes or () if name not in dataset.classes]
+    if unknown:
+        raise ValueError(f"--classes: no class named {', '.join(unknown)}; there are {', '.join(dataset.classes)}")
+    return args.classes and {dataset.classes.index(name) for name in args.classes}
+
+
+def chosen_pairs(args, dataset):
+    """The pairs to show, and the tags of their images; ValueError where the list holds fewer, or --pairs share no class."""
+    if args.pairs:
+        tags = dataset.read_tags(sorted({name for pair in args.pairs for name in pair}), args.tags)
+        for first, second in args.pairs:
+            if not set(tags[first]) & set(tags[second]):
+                names = [", ".join(dataset.classes[index] for index in tags[name]) for name in (first, second)]
+                raise ValueError(f"--pairs: {first} ({names[0]}) and {second} ({names[1]}) have no common class")
+        return args.pairs, tags
+    ids, wanted = dataset.read_ids(args.list), args.statistics or args.images
+    tags = dataset.read_tags(ids, args.tags)
+    pairs = list(islice(random_pairs(ids, tags, args.grouping, args.seed), wanted))
+    if len(pairs) < wanted:
+        raise ValueError(f"--list {args.list}: {wanted} pairs are wanted, but its {len(ids)} images gave {len(pairs)}")
+    return pairs, tags
+
+
+def look_at_pair(args, net, device, dataset, pair, tags):
+    """Measure both directions of a pair, write pairs/ID_ID.json and, unless only statistics are wanted, the figure.
+
+    Returns the list of measure_pair, empty without truth; a pair that has both files already is read, not computed.
+    """
+    stem = "_".join(pair)
+    record, figure = Path(args.output) / "pairs" / f"{stem}.json", Path(args.output) / f"fig3_{stem}.png"
+    if record.exists() and (args.statistics or figure.exists()):
+        found = read_json(record)
+        if found["pair"] == list(pair):
+            return found["measured"]
+    seen = observe_pair(AffinityProbe(net, args.merge, args.merge_self), net.backbone, dataset, pair, device)
+    measured = seen.measure(len(dataset.classes))
+    if not args.statistics:
+        common = sorted(set(tags[pair[0]]) & set(tags[pair[1]])) or sorted(set(tags[pair[0]]) | set(tags[pair[1]]))
+        write_png(figure, draw_pair(seen.maps, seen.images, seen.labels, pair, dataset.classes, common, args.activation))
+    write_json(record, {"pair": list(pair), "measured": measured})
+    return measured
+
+
+def draw_affinity(args):
+    """Draw and measure the affinity of pairs of images."""
+    dataset = open_dataset(args.data)
+    chosen_classes(args, dataset)
+    pairs, tags = chosen_pairs(args, dataset)
+    device = chosen_devices(args.devices)[0]
+    args.backbone = chosen_backbone(args, Segmentation)
+    net = load_network(args.checkpoint, args.backbone, args.similarity, device)
+    if net.fc1.weight.shape[0] != len(dataset.classes):
+        raise ValueError(f"{args.checkpoint}: {net.fc1.weight.shape[0]} classes, but {args.data} has {len(dataset.classes)}")
+    made_of = {key: getattr(args, key) for key in ("similarity", "merge", "merge_self", "activation")}
+    made_of["checkpoint"] = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
+    claim_output(args.output, "draw.json", made_of)
+    measured = []
+    for pair in tqdm(pairs, desc="looking at pairs", unit="pair"):
+        measured += look_at_pair(args, net, device, dataset, pair, tags)
+    if measured:
+        write_statistics(args, dataset, pairs, measured, made_of)
+    else:
+        print(f"no pair has the truth of both images in {dataset.mask_folder}: drawn, not measured")
+
+
+def write_statistics(args, dataset, pairs, measured, made_of):
+    """Write and print what the pairs have shown; values in the files are fractions, NaN is null."""
+    found = affinity_summary.statistics(measured, dataset.classes, args.classes)
+    write_text(Path(args.output) / "affinity.csv", affinity_summary.as_csv(found.summaries))
+    ids = sorted({name for pair in pairs for name in pair})
+    how = {"grouping": "given" if args.pairs else args.grouping, "seed": args.seed, "list": args.list, "pairs": len(pairs)}
+    made_of = {**made_of, **how, "backbone": args.backbone, "commit": git_commit(), "data": dataset.fingerprint(ids)}
+    write_json(Path(args.output) / "affinity.json", {"made_of": made_of, **affinity_summary.as_values(found)})
+    print(f"{len(measured)} queries and references of {len(pairs)} pairs; affinity in per cent of its mass")
+    print(affinity_summary.describe(found))
+    print(f"figures and numbers: {args.output}")
+
+
+def draw_improvements(args):
+    """Draw the masks of two runs side by side."""
+    dataset = open_dataset(args.data)
+    ids, output = dataset.read_ids(args.list), Path(args.output)
+    folders = args.baseline, args.ours
+    chosen, masks = chosen_classes(args, dataset), dataset.mask_folder
+    with tqdm(total=len(ids), desc="comparing masks", unit="image") as bar:
+        compared = compare_folders(*folders, masks, ids, len(dataset.classes), chosen, args.workers, bar.update)
+    write_text(output / "improvements.csv", improvement.as_csv(compared, dataset.classes))
+    for name, drawn in improvement.choose(compared, args.images, args.seed).items():
+        if drawn:
+            write_png(output / f"fig4_{name}.png", improvement.draw_comparison(dataset, *folders, drawn, compared))
+        print(f"{name}: {output / f'fig4_{name}.png'}" if drawn else f"{name}: no such image")
+    means = [percent(one.mean_iou(args.classes)) for one in improvement.total_scores(compared, dataset.classes)]
+    better, worse = (sum(sign * one.difference > 0 for one in compared.values()) for sign in (1, -1))
+    print(f"{len(ids)} images: {better} better, {worse} worse; mIoU of all their pixels: {means[0]} -> {means[1]}")
+
+
+def draw_matching(args):
+    """Draw and measure what COMNet matches in groups of images with a common class."""
+    dataset = open_dataset(args.data)
+    chosen, ids, device = chosen_classes(args, dataset), dataset.read_ids(args.list), chosen_devices(args.devices)[0]
+    tags = dataset.read_tags(ids, args.tags)
+    net = load_classifier(args.checkpoint, "comnet", None, len(dataset.classes) - 1, device)
+    order = list(ids)
+    np.random.default_rng(args.seed).shuffle(order)
+    groups = list(islice(GROUPINGS["common"](order, tags, args.group_size), args.groups))
+    observed = {}
+    for group in tqdm(groups, desc="matching groups", unit="group"):
+        class_ids = [i for i in common_classes(tuple(tags[name] for name in group)) if chosen is None or i in chosen]
+        if class_ids:
+            observed[group] = measure_group(net, dataset, group, class_ids, args.side, device)
+    if not observed:
+        raise ValueError(f"--list {args.list}: no group of {args.group_size} images with a common class among --classes")
+    sheets = {"random": list(observed)[: args.images]}
+    if net.inter is not None:
+        sheets["worst"] = sorted(observed, key=lambda group: observed[group].score.positive)[: args.images]
+        scored = {group: (seen.class_ids, seen.score) for group, seen in observed.items()}
+        write_text(Path(args.output) / "masks.csv", masks_csv(scored, dataset.classes))
+        print(describe_masks([seen.score for seen in observed.values()]))
+    for name, shown in sheets.items():
+        titles = [title_of(group, observed[group].class_ids, observed[group].score, dataset.classes) for group in shown]
+        path = Path(args.output) / f"matching_{name}.png"
+        write_png(path, draw_groups([observed[group] for group in shown], titles, dataset.classes))
+        print(path)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    args.run(args)

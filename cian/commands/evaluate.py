@@ -1,0 +1,168 @@
+"""Compare predicted label images with the truth: IoU, precision and recall per class, and their mean IoU.
+
+With --cams instead of --predictions: class activation maps, at every threshold; the best one is shown and marked.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cian.base.files import write_json
+from cian.data.lists import find_list, read_id_file
+from cian.data.voc import VOC_CLASSES, read_classes
+from cian.evaluation.metrics import evaluate_folder
+from cian.evaluation.seeds import THRESHOLDS, measure_cams, write_curve
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    measured = parser.add_mutually_exclusive_group(required=True)
+    measured.add_argument("--predictions", type=Path, help="folder with ID.png, class indices")
+    measured.add_argument("--cams", type=Path, help="folder with ID.npz, class activation maps of make_seeds.py")
+    parser.add_argument("--curve", type=Path, help="with --cams: write mean IoU by threshold to CURVE.csv and CURVE.png")
+    parser.add_argument("--mark", type=float, help="with --cams: another threshold to measure at and mark, in (0, 1)")
+    parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
+    parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line, or the name of a list "
+                        "of the data set that --ground-truth lies in")  # fmt: skip
+    parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
+    parser.add_argument(
+        "--class-names",
+        type=Path,
+        help="text file of all class names, background first; "
+        "if not given, classes.txt beside the ground-truth folder, or else VOC's 21",
+    )
+    parser.add_argument(
+        "--seeds", action="store_true", help="255 in a prediction means unassigned: allowed and counted"
+    )
+    parser.add_argument("--workers", type=int, help="processes; all processors if not given")
+    parser.add_argument("--json", type=Path, help="also write the scores, as fractions, to this file")
+    args = parser.parse_args(argv)
+    if args.cams is None and (args.curve is not None or args.mark is not None):
+        parser.error("--curve and --mark need --cams")
+    if args.mark is not None and not 0 < args.mark < 1:
+        parser.error(f"--mark: {args.mark:g}, expected a threshold between 0 and 1")
+    if args.cams is not None and args.seeds:
+        parser.error("--seeds needs --predictions")
+    return args
+
+
+def class_names(file, ground_truth):
+    """All class names, background first: of `file`, else of classes.txt beside the ground truth, else VOC's."""
+    beside = ground_truth.resolve().parent / "classes.txt"
+    if file is None and not beside.is_file():
+        return VOC_CLASSES
+    return read_classes(file or beside)
+
+
+def as_json(scores, chosen, seeds):
+    """Scores as plain fractions and counts; null where a class has nothing to divide by."""
+
+    def by_class(values):
+        return {scores.classes[i]: _plain(values[i]) for i in scores.indices(chosen)}
+
+    result = {
+        "images": scores.images,
+        "miou": _plain(scores.mean_iou(chosen)),
+        "iou": by_class(scores.iou),
+        "precision": by_class(scores.precision),
+        "recall": by_class(scores.recall),
+        "counts": {
+            "truth": by_class(scores.truth),
+            "predicted": by_class(scores.predicted),
+            "right": by_class(scores.right),
+        },
+        "left_out_of_mean": scores.absent(chosen),
+    }
+    if seeds:
+        result["miou_unassigned_wrong"] = _plain(scores.mean_iou(chosen, unassigned_wrong=True))
+        result["coverage"] = by_class(scores.coverage)
+        result["counts"]["unassigned"] = by_class(scores.unassigned)
+        result["totals"] = _plain_totals(scores)
+    return result
+
+
+def _plain_totals(scores):
+    return {name: {key: _plain(value) for key, value in part.items()} for name, part in scores.totals().items()}
+
+
+def _plain(value):
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    return None if np.isnan(value) else float(value)
+
+
+def as_table(scores, chosen, seeds):
+    """The scores in per cent as text, one class a line."""
+    columns = [("IoU", scores.iou), ("precision", scores.precision), ("recall", scores.recall)]
+    if seeds:
+        columns.append(("coverage", scores.coverage))
+    indices = scores.indices(chosen)
+    width = max([len(scores.classes[i]) for i in indices] + [len("all foreground")])
+    lines = ["class".ljust(width) + "".join(name.rjust(11) for name, _ in columns)]
+    for i in indices:
+        lines.append(scores.classes[i].ljust(width) + "".join(_percent(values[i]) for _, values in columns))
+    counted = len(indices) - len(scores.absent(chosen))
+    lines.append(f"mean of {counted}".ljust(width) + _percent(scores.mean_iou(chosen)))
+    if seeds:
+        unassigned, pixels = scores.unassigned.sum(), scores.truth.sum()
+        lines.append("")
+        for name, part in scores.totals().items():
+            lines.append(
+                f"all {name}".ljust(width)
+                + " " * 11
+                + "".join(_percent(part[key]) for key in ("precision", "recall", "coverage"))
+            )
+        lines.append(
+            f"unassigned: {unassigned} of {pixels} pixels ({100 * unassigned / max(pixels, 1):.1f} %), left out of "
+            f"IoU; with them as errors, mean IoU {_percent(scores.mean_iou(chosen, unassigned_wrong=True)).strip()}"
+        )
+    absent = scores.absent(chosen)
+    if absent:
+        lines.append("left out of the mean, in neither truth nor prediction: " + ", ".join(absent))
+    return "\n".join(lines)
+
+
+def _percent(value):
+    return ("-" if np.isnan(value) else f"{100 * value:.2f}").rjust(11)
+
+
+def evaluate_cams(args, ids, names, chosen, progress):
+    """Measure --cams, write the curve; the scores at the best threshold as table and as JSON value."""
+    thresholds = sorted({*THRESHOLDS, *([] if args.mark is None else [args.mark])})
+    curve = measure_cams(args.cams, args.ground_truth, ids, names, thresholds, args.workers, progress)
+    best, means = curve.best(chosen), curve.mean_iou(chosen)
+    if args.curve:
+        write_curve(args.curve, curve, chosen, args.mark, f"CAM of {args.list.stem}, {len(ids)} images")
+    result = {"threshold": curve.thresholds[best], **as_json(curve.scores[best], chosen, False)}
+    result["totals"] = _plain_totals(curve.scores[best])
+    lines = [f"CAM, best mean IoU at threshold {curve.thresholds[best]:g}", as_table(curve.scores[best], chosen, False)]
+    if args.mark is not None:
+        marked = means[thresholds.index(args.mark)]
+        result["miou_at"] = {f"{args.mark:g}": _plain(marked)}
+        lines.append(f"mean IoU at threshold {args.mark:g}: {_percent(marked).strip()}")
+    return "\n".join(lines), result
+
+
+def evaluate_masks(args, ids, names, chosen, progress):
+    """Measure --predictions: the scores as table and as JSON value."""
+    scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, progress, args.seeds)
+    return as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
+    try:
+        ids = read_id_file(find_list(args.list, args.ground_truth.resolve().parent))
+        names = class_names(args.class_names, args.ground_truth)
+        with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
+            evaluate = evaluate_masks if args.cams is None else evaluate_cams
+            table, result = evaluate(args, ids, names, chosen, bar.update)
+        if args.json:
+            write_json(args.json, result)
+    except (OSError, ValueError) as error:
+        sys.exit(f"evaluate: {error}")
+    print(f"{len(ids)} images, values in per cent\n{table}")

@@ -1,0 +1,190 @@
+"""Seeds of a list of images: class activation maps of a trained classifier, saliency, and the labels both agree on.
+
+Writes OUTPUT/cam/ID.npz, OUTPUT/saliency/ID.png (grey), OUTPUT/seeds/ID.png (class indices, 255 unassigned) and
+OUTPUT/recipe.json, which says how the seeds were made and which are the ground truth (--substitute, Table 4). Maps that are
+there already are kept, so an interrupted run goes on; the seeds are made anew each time, and those of another recipe removed.
+
+Seeds from elsewhere need no such folder: `prepare_data.py check --data ROOT --list LIST --masks DIR` checks any folder of index
+PNGs, and `train.py --seeds DIR` trains on it.
+"""
+
+import argparse
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
+from cian.base.files import read_json, write_json
+from cian.base.parallel import map_parallel
+from cian.base.runs import settings_record
+from cian.config import Classifier, Seeding, add_arguments, from_arguments
+from cian.data.cams import load_cam, save_cam
+from cian.data.images import read_image
+from cian.data.voc import open_dataset
+from cian.seeds import saliency
+from cian.seeds.activation import activation_maps
+from cian.seeds.classifiers import SETTINGS as METHODS
+from cian.seeds.classifiers import load_classifier
+from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", help="parameters of a classifier made by train_cam.py")
+    source.add_argument("--maps", help="output folder of another run, whose maps are used; only the seeds are made")
+    add_backbone(parser, Classifier)
+    parser.add_argument(
+        "--method",
+        choices=sorted(METHODS),
+        default="cam",
+        help="method of the checkpoint; that of comnet lies in its run folder, which describes the network (default: cam)",
+    )
+    parser.add_argument("--data", required=True, help="data set in VOC layout")
+    parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
+    parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
+    parser.add_argument("--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method")
+    parser.add_argument("--output", required=True, help="folder of the maps and seeds")
+    parser.add_argument("--cams-only", action="store_true", help="stop after the class activation maps: no saliency, no seeds")
+    parser.add_argument(
+        "--overlap",
+        choices=sorted(OVERLAPS),
+        default="ignore",
+        help="pixels that two classes claim: ignore leaves them unassigned, largest gives the larger CAM (default: ignore)",
+    )
+    parser.add_argument(
+        "--substitute",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the images whose seed is their ground truth, 0.05 and 0.10 in Table 4; a smaller share is part of a "
+        "larger one (default: 0)",
+    )
+    parser.add_argument("--substitute-seed", type=int, default=0, help="seed that chooses these images (default: 0)")
+    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
+    add_preset(parser)
+    add_arguments(parser, Seeding)
+    args = parser.parse_args(argv)
+    if args.cams_only and args.maps:
+        parser.error("--cams-only and --maps leave nothing to do")
+    return args
+
+
+def has_cam(path, class_ids):
+    """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
+    return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
+
+
+def make_recipe(args, settings, method, ids):
+    """What decides the seeds, given the maps: thresholds, overlap, and the ids whose seed is their ground truth."""
+    own = SALIENCY_THRESHOLD if args.saliency_maps else saliency.METHODS[method].background
+    return {
+        "cam_threshold": settings.cam_threshold,
+        "saliency_threshold": settings.saliency_threshold if settings.saliency_threshold >= 0 else own,
+        "overlap": args.overlap,
+        "substitute": args.substitute,
+        "substitute_seed": args.substitute_seed,
+        "substituted": substituted_ids(ids, args.substitute, args.substitute_seed),
+    }
+
+
+def remove_other_seeds(output, recipe):
+    """Remove all seeds in the folder if its recipe.json says that they were made differently; write recipe.json."""
+    path = output / "recipe.json"
+    if path.exists() and read_json(path) != recipe:
+        for seed in (output / "seeds").glob("*.png"):
+            seed.unlink()
+    write_json(path, recipe)
+
+
+def find_saliency(args, dataset, output, ids):
+    """{id: path of its saliency map}: where it will be, or that of a folder, of which names and sizes are checked."""
+    given = args.saliency_maps or (args.maps and Path(args.maps) / "saliency")
+    if not given:
+        return {i: output / "saliency" / f"{i}.png" for i in ids}
+    maps = saliency.find_maps(given, ids)
+    run_all(saliency.check_size, [(maps[i], dataset.image_path(i)) for i in ids], "checking sizes", args.workers)
+    return maps
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    settings = from_arguments(args, Seeding)
+    method = settings.saliency or (args.maps and recorded_saliency(args)) or saliency.DEFAULT
+    if method not in saliency.METHODS:
+        raise ValueError(f"saliency: {method!r}, expected one of {', '.join(saliency.METHODS)}")
+    dataset = open_dataset(args.data)
+    ids = dataset.read_ids(args.list)
+    tags = dataset.read_tags(ids, args.tags)
+    recipe = make_recipe(args, settings, method, ids)
+    missing = [i for i in recipe["substituted"] if not dataset.mask_path(i).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{dataset.mask_path(missing[0])}: no such mask, needed by --substitute ({len(missing)} missing)"
+        )
+    output = Path(args.output)
+    maps = find_saliency(args, dataset, output, ids)
+    claim_output(output, "seeds.json", maps_record(args, settings, method, ids, tags))
+    if not args.maps:
+        make_maps(args, settings, method, dataset, {i: tags[i] for i in ids}, maps, output)
+    if args.cams_only:
+        print(output / "cam")
+        return
+    remove_other_seeds(output, recipe)
+    substituted = set(recipe["substituted"])
+    items = [(i, maps[i], i in substituted) for i in ids]
+    cams = Path(args.maps or output) / "cam"
+    run_all(functools.partial(write_seed, dataset, output, cams, recipe), items, "seeds", args.workers)
+    print(output / "seeds")
+
+
+def make_maps(args, settings, method, dataset, tags, maps, output):
+    """Write the class activation and, without --saliency-maps or --cams-only, the saliency of the images that lack them."""
+    todo = [i for i in tags if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
+    if todo:
+        device = chosen_devices(args.devices)[0]
+        net = load_classifier(args.checkpoint, args.method, chosen_backbone(args, Classifier), len(dataset.classes) - 1, device)
+        for image_id in tqdm(todo, desc="activation maps", unit="image"):
+            maps_of_image, _ = activation_maps(
+                net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
+            )
+            save_cam(output / "cam" / f"{image_id}.npz", np.array(tags[image_id]), maps_of_image)
+    if not (args.saliency_maps or args.cams_only):
+        todo = [i for i in tags if not maps[i].exists()]
+        write = functools.partial(saliency.write_saliency, dataset, output / "saliency", method)
+        run_all(write, todo, "saliency", args.workers)
+
+
+def maps_record(args, settings, method, ids, tags):
+    """What the maps were made of, for seeds.json; with --maps ValueError if they lack one or were made differently."""
+    if not args.maps:
+        own = {"cam_scales": settings_record(settings)["cam_scales"], "saliency": args.saliency_maps or method}
+        return {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "made_with": own}
+    missing = [i for i in ids if not has_cam(Path(args.maps) / "cam" / f"{i}.npz", tags[i])]
+    if missing:
+        raise FileNotFoundError(
+            f"{args.maps}/cam: no activation maps of {len(missing)} of {len(ids)} ids, such as {missing[0]}"
+        )
+    return read_json(Path(args.maps) / "seeds.json")
+
+
+def recorded_saliency(args):
+    """The method whose saliency maps --maps holds; None where they come from --saliency-maps, which is then needed again."""
+    path = Path(args.maps) / "seeds.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected --maps to be an output folder of make_seeds.py")
+    source = read_json(path)["made_with"]["saliency"]
+    if source not in saliency.METHODS and not args.saliency_maps:
+        raise ValueError(f"--maps {args.maps}: its saliency comes from {source}; give --saliency-maps as well")
+    return source if source in saliency.METHODS else None
+
+
+def run_all(function, items, what, workers):
+    """function(item) for all items in worker processes, with a progress bar."""
+    with tqdm(total=len(items), desc=what, unit="image") as bar:
+        for _ in map_parallel(function, items, workers, bar.update):
+            pass

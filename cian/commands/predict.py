@@ -1,0 +1,169 @@
+"""Predict masks of a list of a data set, or of pictures: multi-scale, mirrored, with and without dense CRF.
+
+Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped. With
+--submission it then packs the masks of the list, after the CRF unless that is left out, for the Pascal VOC test server.
+
+Pictures of any kind and size (`predict.py photo.jpg --model EXPORT --output DIR`) are reduced to the size of the network; their
+masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and legend.
+"""
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
+from cian.base.files import read_json, write_json
+from cian.base.runs import settings_record
+from cian.config import Inference, Segmentation, add_arguments, from_arguments
+from cian.data.images import read_image, write_label
+from cian.data.voc import open_dataset
+from cian.export.exported import export_files
+from cian.export.predictor import Predictor, enlarge_label
+from cian.export.symbols import class_names
+from cian.figures.sheet import write_png
+from cian.inference.crf import dense_crf
+from cian.inference.segmenter import FITS, Segmenter, load_network, predict_all
+from cian.inference.submission import check_submission, pack_submission
+from cian.models.multi_scale import MultiScale
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", nargs="*", help="image files, instead of --data and --list")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", help="parameters of a CIAN network (.params)")
+    what.add_argument("--model", metavar="EXPORT", help="export of tools/export.py, for pictures; brings its own scales")
+    add_backbone(parser, Segmentation)
+    parser.add_argument("--data", default=None, help="data set in VOC layout")
+    parser.add_argument("--list", default="val", help="list of ids (default: val)")
+    parser.add_argument("--output", required=True, help="folder of the predictions")
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="pad",
+        help="pad: published testing; warp: published pseudo labels, the image warped to the square (default: pad)",
+    )
+    parser.add_argument(
+        "--filter-tags", action="store_true", help="only the image's own classes and background may be predicted"
+    )
+    parser.add_argument(
+        "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)"
+    )
+    parser.add_argument(
+        "--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)"
+    )
+    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    parser.add_argument("--classes", default=None, help="class names for the legend of pictures, comma-separated or a file")
+    parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
+    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
+    add_preset(parser)
+    add_arguments(parser, Inference)
+    return parser.parse_args(argv)
+
+
+def picture_predictor(args, settings, device):
+    """The predictor of --model, or of --checkpoint with the scales and the mirroring of the settings."""
+    if args.model:
+        if args.scales is not None or args.flip is not None:
+            raise ValueError("--scales and --flip: an export brings its own; they go with --checkpoint")
+        return Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
+    net = load_network(args.checkpoint, chosen_backbone(args, Segmentation), args.similarity, device)
+    classes = class_names("cian", net.fc1.weight.shape[0], args.classes)
+    block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
+    block.hybridize()
+    return Predictor.of_network(block, classes, device, settings.test_size)
+
+
+def digest(path):
+    """SHA-256 of a file's bytes, hex."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def finished_pictures(output, names):
+    """Digests {name: SHA-256} of the pictures whose masks are in the folder, and of those in `names` {name: path}.
+
+    ValueError where the folder holds the mask of another picture of that name.
+    """
+    record = output / "pictures.json"
+    done, wanted = read_json(record) if record.exists() else {}, {name: digest(path) for name, path in names.items()}
+    for name, path in names.items():
+        if done.get(name, wanted[name]) != wanted[name]:
+            raise ValueError(f"{path}: {output} holds the mask of another picture {name}; use another --output")
+    return done, wanted
+
+
+def predict_pictures(args, settings):
+    """Write masks and overlays of image files; the CRF works on the reduced picture, its mask is enlarged."""
+    for option in ("data", "submission", "filter_tags"):
+        if getattr(args, option):
+            raise ValueError(f"--{option.replace('_', '-')}: is for data sets, not for image files")
+    names = {}
+    for path in map(Path, args.pictures):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such image file")
+        if names.setdefault(path.stem, path) is not path:
+            raise ValueError(f"{path}: would be written as {path.stem}.png, as {names[path.stem]}; use two --output folders")
+    predictor = picture_predictor(args, settings, chosen_devices(args.devices)[0])
+    record = {"checkpoint": digest(args.checkpoint or export_files(args.model)[1]), "settings": settings_record(settings)}
+    if args.model:
+        record["symbol"] = digest(export_files(args.model)[0])
+    claim_output(args.output, "predict.json", record)
+    output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
+    done, digests = finished_pictures(output, names)
+    for name, path in tqdm(names.items(), desc="predicting pictures", unit="picture"):
+        if name in done:
+            continue
+        prediction = predictor(path)
+        write_label(output / "pred" / f"{name}.png", prediction.label)
+        small = None
+        if iterations:
+            small = dense_crf(prediction.picture, prediction.logits, iterations, settings.crf)
+            write_label(output / "pred_crf" / f"{name}.png", enlarge_label(small, prediction.size))
+        write_png(output / "overlay" / f"{name}.png", prediction.sheet(name, small))
+        done[name] = digests[name]
+        write_json(output / "pictures.json", done)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    settings = from_arguments(args, Inference)
+    if args.pictures:
+        predict_pictures(args, settings)
+        return
+    if not args.data or args.model:
+        raise ValueError("expected image files, or --data with --checkpoint; --model is for image files")
+    dataset = open_dataset(args.data)
+    ids = dataset.read_ids(args.list)
+    if args.submission:
+        check_submission(args.submission, dataset.classes)
+    tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
+    device = chosen_devices(args.devices)[0]
+    net = load_network(args.checkpoint, chosen_backbone(args, Segmentation), args.similarity, device)
+    classes = net.fc1.weight.shape[0]
+    if classes != len(dataset.classes):
+        raise ValueError(
+            f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (see its classes.txt)"
+        )
+    claim_output(
+        args.output,
+        "predict.json",
+        {
+            "checkpoint": digest(args.checkpoint),
+            "fit": args.fit,
+            "filter_tags": args.filter_tags,
+            "settings": settings_record(settings),
+        },
+    )
+    todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
+    items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
+    size = settings.test_size if args.fit == "pad" else settings.warp_size
+    segmenter = Segmenter(net, device, size, settings.scales, settings.flip, args.fit)
+    with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image") as bar:
+        for _ in predict_all(segmenter, items, args.output, settings.crf_iterations, settings.crf, args.workers):
+            bar.update(1)
+    if args.submission:
+        masks = Path(args.output) / ("pred_crf" if settings.crf_iterations else "pred")
+        with tqdm(total=len(ids), desc=f"packing {args.submission}", unit="mask") as bar:
+            pack_submission(args.submission, masks, ids, lambda i: read_image(dataset.image_path(i)).shape[:2], bar.update)

@@ -1,0 +1,91 @@
+"""Masks from class activation maps: by a threshold (none), with a dense CRF (crf), or by IRN's random walk (walk, walk+crf).
+
+Writes OUTPUT/ID.png (class indices), which train.py takes as --seeds and evaluate.py as --predictions, and OUTPUT/refine.json,
+which says how they were made. Masks that are there already are kept, so an interrupted run goes on.
+"""
+
+import argparse
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cian.base.cli import add_preset, chosen_devices, claim_output
+from cian.base.parallel import stream_parallel
+from cian.base.runs import folder_digest, settings_record
+from cian.config import Refinement, add_arguments, from_arguments
+from cian.data.cams import load_cam
+from cian.data.images import read_image, read_label
+from cian.data.voc import open_dataset
+from cian.figures.refinement import refinement_sheet
+from cian.figures.sheet import write_png
+from cian.inference.boundary import boundary_map, load_boundary_network
+from cian.inference.refinement import USED, needs_boundary, write_refined
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cams", required=True, help="folder with ID.npz, class activation maps of make_seeds.py")
+    parser.add_argument("--data", required=True, help="data set in VOC layout")
+    parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
+    parser.add_argument("--refine", choices=USED, default="walk", help="how the masks are made (default: walk)")
+    parser.add_argument("--checkpoint", help="boundary network of train_irn.py, for the walk")
+    parser.add_argument("--backbone", default=None, help="its backbone (default: as its run folder says)")
+    parser.add_argument("--output", required=True, help="folder of the masks")
+    parser.add_argument("--pictures", type=int, default=0, metavar="N", help="also write OUTPUT/pictures/sheet.png of N images")
+    parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    parser.add_argument("--workers", type=int, default=None, help="processes for walk and CRF (default: all processors)")
+    add_preset(parser)
+    add_arguments(parser, Refinement)
+    args = parser.parse_args(argv)
+    if needs_boundary(args.refine) != bool(args.checkpoint):
+        parser.error("--checkpoint goes with --refine walk and walk+crf, which need it")
+    if args.pictures < 0:
+        parser.error("--pictures: expected 0 or more")
+    return args
+
+
+def write_sheet(path, dataset, cams, output, settings, ids, boundary_of):
+    """Write the contact sheet of some images whose masks are done."""
+    entries = []
+    for image_id in ids:
+        class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
+        image, truth = read_image(dataset.image_path(image_id)), dataset.mask_path(image_id)
+        truth = read_label(truth) if truth.is_file() else None
+        mask = read_label(Path(output) / f"{image_id}.png")
+        entries.append((image_id, image, truth, class_ids, maps, boundary_of(image_id), mask))
+    write_png(path, refinement_sheet(entries, dataset.classes, settings.cam_threshold))
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    settings = from_arguments(args, Refinement)
+    dataset = open_dataset(args.data)
+    ids = dataset.read_ids(args.list)
+    record = {"refine": args.refine, "cams": folder_digest(args.cams, ids, ".npz")}
+    record["settings"] = {name: settings_record(settings)[name] for name in USED[args.refine]}
+    net = None
+    if args.checkpoint:
+        device = chosen_devices(args.devices)[0]
+        net = load_boundary_network(args.checkpoint, args.backbone, device)
+        record["checkpoint"] = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
+    output = Path(args.output)
+    claim_output(output, "refine.json", record)
+
+    def boundary_of(image_id):
+        if net is None:
+            return None
+        image = read_image(dataset.image_path(image_id))
+        return boundary_map(net, image, settings.boundary_size, settings.boundary_flip, device)
+
+    todo = [i for i in ids if not (output / f"{i}.png").is_file()]
+    work = functools.partial(write_refined, dataset, args.cams, output, args.refine, settings)
+    with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"refine {args.refine}", unit="image") as bar:
+        for _ in stream_parallel(work, ((i, boundary_of(i)) for i in todo), args.workers):
+            bar.update(1)
+    if args.pictures:
+        chosen = [ids[at] for at in np.unique(np.linspace(0, len(ids) - 1, args.pictures).astype(int))]
+        write_sheet(output / "pictures" / "sheet.png", dataset, args.cams, output, settings, chosen, boundary_of)
+    print(output)

@@ -1,0 +1,53 @@
+"""Train IRN's boundary network on labels made from class activation, for the random walk of refine.py.
+
+--init gives the features, which stay as they are: ImageNet weights, as published, or the classifier's own checkpoint. The
+labels are written to OUTPUT/labels/ID.png (255 where class activation is not sure) and kept when the run goes on.
+"""
+
+import argparse
+import functools
+
+from tqdm import tqdm
+
+from cian.base.parallel import map_parallel
+from cian.base.runs import folder_digest
+from cian.config import BoundaryTraining, from_arguments
+from cian.data.boundary_examples import BoundaryExamples
+from cian.data.voc import open_dataset
+from cian.inference.cam_labels import write_confident_label
+from cian.training.boundary import BoundaryObjective, load_backbone
+from cian.training.tool import Training, add_training_options
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_training_options(parser, BoundaryTraining, with_tags=False)
+    parser.add_argument("--cams", required=True, help="folder with ID.npz, class activation maps of make_seeds.py")
+    return parser.parse_args(argv)
+
+
+def make_labels(dataset, ids, cams, folder, settings):
+    """Write the labels that are not there yet, on all processors."""
+    todo = [i for i in ids if not (folder / f"{i}.png").is_file()]
+    work = functools.partial(write_confident_label, dataset, cams, folder, settings)
+    with tqdm(total=len(ids), initial=len(ids) - len(todo), desc="labels", unit="image") as bar:
+        for _ in map_parallel(work, todo, progress=bar.update):
+            pass
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    settings = from_arguments(args, BoundaryTraining)
+    dataset = open_dataset(args.data)
+    ids = dataset.read_ids(args.list)
+    training = Training(args, settings, "irn")
+    cams_digest = folder_digest(args.cams, ids, ".npz")
+    objective = BoundaryObjective(settings, training.devices)
+    if args.init != "random":
+        load_backbone(objective.net, args.init, settings.backbone, args.allow_missing)
+    fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
+    labels = training.run.folder / "labels"
+    examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))
+    training.begin("train_irn", dataset, ids, cams=cams_digest)
+    make_labels(dataset, ids, args.cams, labels, settings)
+    print(training.fit(objective, training.plan(ids), examples.make_batch, lambda batch_ids, made: made))

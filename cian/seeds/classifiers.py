@@ -1,0 +1,49 @@
+"""The classifiers behind seeds and masks, by method: their settings, and the network that a checkpoint belongs to."""
+
+from pathlib import Path
+
+from cian.base.runs import recorded_settings
+from cian.config import Classifier, Matching
+from cian.models.cam import CAM
+from cian.models.checkpoint import load_parameters, read_params
+from cian.models.comnet import COMNet
+
+#: method -> settings of its training
+SETTINGS = {"cam": Classifier, "comnet": Matching}
+
+
+def comnet(settings, classes):
+    """The uninitialised COMNet of settings (config.Matching); classes without background."""
+    s = settings
+    return COMNet(s.backbone, classes, s.matching, s.alpha, s.k, s.side, s.distance, s.residual, s.padding, s.batchnorm)
+
+
+def is_comnet(checkpoint):
+    """Does a checkpoint lie in the run folder of a COMNet training?"""
+    return "matching" in (recorded_settings(checkpoint) or {})
+
+
+def settings_of_run(checkpoint):
+    """The config.Matching of the run folder in which a checkpoint lies; FileNotFoundError or ValueError say what is wrong."""
+    path, values = Path(checkpoint).parent / "settings.json", recorded_settings(checkpoint)
+    if values is None:
+        raise FileNotFoundError(f"{path}: no such file; the network of a COMNet checkpoint is described by its run folder")
+    if "matching" not in values:
+        raise ValueError(f"{path}: not the settings of a COMNet training (train_cam.py --method comnet)")
+    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Matching.preset("voc12", **tuples)
+
+
+def load_classifier(checkpoint, method, backbone, classes, device):
+    """The network of a checkpoint, initialised on `device` and hybridized; ValueError where it does not fit.
+
+    method "cam": the class activation network on `backbone`; "comnet": as the checkpoint's run folder says, which names the
+    backbone too. classes: without background. Images of one group, or an image and its mirror, go into `net.maps`.
+    """
+    if method not in SETTINGS:
+        raise ValueError(f"method: {method!r}, expected one of {', '.join(SETTINGS)}")
+    net = CAM(backbone, classes) if method == "cam" else comnet(settings_of_run(checkpoint), classes)
+    net.initialize(ctx=device)
+    load_parameters(net, read_params(checkpoint), str(checkpoint))
+    net.hybridize()
+    return net

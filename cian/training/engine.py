@@ -1,0 +1,207 @@
+"""The training loop: any objective, on several devices through a KVStore, interruptible and exactly resumable."""
+
+import logging
+import math
+import signal
+import time
+
+import numpy as np
+
+from cian.base.runtime import mx
+from cian.base.stops import Diverged, Interrupted
+from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
+
+log = logging.getLogger(__name__)
+
+KVSTORES = ("local", "device", "dist_sync", "dist_device_sync")
+OPTIMIZERS = {"sgd": lambda s: dict(momentum=s.momentum), "adam": lambda s: dict()}
+CHECKPOINTS_KEPT = 5  # as published
+STATE_EVERY = 300  # seconds between two states to resume from
+
+
+def learning_rate(settings, epoch, progress=0.0):
+    """Poly decay: lr (1 - e / E)^power per epoch; with schedule "iteration", e counts the part of the epoch done too."""
+    done = epoch + (progress if settings.schedule == "iteration" else 0)
+    return settings.lr * (1 - done / settings.epochs) ** settings.power
+
+
+def make_trainer(net, settings, kvstore):
+    """Gluon's Trainer with the published multipliers: the new layers faster, decay on weights and gammas only.
+
+    The update runs on every worker itself, so no optimizer is ever sent (pickled) to a server.
+    """
+    parameters = net.collect_params()
+    frozen = tuple(prefix.strip() for prefix in settings.freeze.split(",") if prefix.strip())
+    for prefix in frozen:
+        if not any(name.startswith(prefix) for name in parameters):
+            raise ValueError(
+                f"freeze: {prefix!r} is the start of no parameter's name; they start with "
+                f"{', '.join(sorted({name.split('_')[0] for name in parameters}))}"
+            )
+    for name, parameter in parameters.items():
+        parameter.lr_mult = settings.fast_lr_mult if name.startswith(FAST) else 1.0
+        parameter.wd_mult = 1.0 if name.endswith(("_weight", "_gamma")) else 0.0
+        if frozen and name.startswith(frozen):
+            parameter.grad_req = "null"
+    options = dict(learning_rate=settings.lr, wd=settings.weight_decay, **OPTIMIZERS[settings.optimizer](settings))
+    return mx.gluon.Trainer(parameters, settings.optimizer, options, kvstore=kvstore, update_on_kvstore=False)
+
+
+def optimizer_arrays(trainer):
+    """({`opt:NAME:I`: array}, number of updates): the optimizer's state of the first device."""
+    arrays, updater = {}, trainer._updaters[0]
+    for index, state in updater.states.items():
+        for part, value in enumerate(state if isinstance(state, tuple) else (state,)):
+            if value is not None:
+                arrays[f"opt:{trainer._params[index].name}:{part}"] = value.asnumpy()
+    return arrays, trainer._optimizer.num_update
+
+
+def restore_optimizer(trainer, arrays, updates, devices):
+    """Put back what `optimizer_arrays` returned, on every device."""
+    optimizer = trainer._optimizer
+    optimizer.begin_num_update = optimizer.num_update = updates
+    for number, (updater, device) in enumerate(zip(trainer._updaters, devices)):
+        counts = optimizer._all_index_update_counts.setdefault(number, {})
+        for index, parameter in enumerate(trainer._params):
+            if parameter.grad_req == "null":
+                continue
+            parts = []
+            while f"opt:{parameter.name}:{len(parts)}" in arrays:
+                value = arrays[f"opt:{parameter.name}:{len(parts)}"]
+                parts.append(mx.nd.array(value, ctx=device, dtype=value.dtype))
+            updater.states[index] = tuple(parts) if len(parts) > 1 else (parts[0] if parts else None)
+            updater.states_synced[index] = True
+            counts[index] = updates
+
+
+class Fit:
+    """One training: `objective.net` is what is trained and saved, `objective(batch, device)` gives its losses.
+
+    objective(batch, device) -> {name: (1,) NDArray}, recorded by the caller, for the device's share of a batch, a tuple of
+    numpy arrays with the images first. Their sum, times the share's number of images, is what the published code descends.
+    """
+
+    def __init__(self, objective, loader, run, settings, devices, kvstore="device", progress=lambda *_: None):
+        self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
+        self.trainer = make_trainer(objective.net, settings, kvstore)
+        self.trainer._init_kvstore()
+        self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
+        self.progress = progress
+        self._signal = None
+
+    def train(self, to_arrays):
+        """Train to the last epoch. to_arrays(ids, made batch) -> tuple of numpy arrays.
+
+        Interrupted after SIGINT or SIGTERM (state written), Diverged on a NaN or infinite loss (nothing written).
+        """
+        epoch, step = self.resume()
+        handlers = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        saved = time.monotonic()
+        try:
+            while epoch < self.settings.epochs:
+                count = len(self.loader.plan.epoch(epoch))
+                for ids, made in self.loader.batches(epoch, step):
+                    self.step(epoch, step, count, ids, to_arrays(ids, made))
+                    step += 1
+                    if self._signal is not None or (time.monotonic() - saved > STATE_EVERY and step < count):
+                        self.save_state(epoch, step)
+                        saved = time.monotonic()
+                    if self._signal is not None:
+                        raise Interrupted(self._signal)
+                arrays = self.epoch_arrays(epoch)
+                if self.run.write:
+                    save_checkpoint(self.run.checkpoint_path(epoch), arrays)
+                    self.run.keep_newest(CHECKPOINTS_KEPT)
+                epoch, step = epoch + 1, 0
+                self.save_state(epoch, step)
+                saved = time.monotonic()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _note_signal(self, number, frame):
+        self._signal = number
+
+    def step(self, epoch, step, count, ids, batch):
+        """One update on all devices; logs it and checks that the loss is finite."""
+        began = time.monotonic()
+        self.trainer.set_learning_rate(learning_rate(self.settings, epoch, step / count))
+        mx.random.seed(hash((self.settings.seed, epoch, step)) % 2**31)  # so that a resumed run draws the same
+        losses, totals = [], []
+        with mx.autograd.record():
+            for device, share in zip(self.devices, split(batch, len(self.devices))):
+                losses.append(self.objective(share, device))
+                images = share[0].shape[0] * (share[0].shape[1] if share[0].ndim == 5 else 1)
+                totals.append(sum(losses[-1].values()) * images)
+        mx.autograd.backward(totals)
+        self.trainer.step(self.settings.batch)
+        values = {
+            name: float(np.mean([loss[name].asscalar() for loss in losses])) for name in losses[0]
+        }  # waits for the devices
+        total = sum(values.values())
+        if not math.isfinite(total):
+            good = self.run.checkpoints()
+            raise Diverged(
+                f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}; last good checkpoint: "
+                f"{good[-1] if good else 'none yet'}. A smaller --lr may help."
+            )
+        self.run.log(
+            epoch=epoch,
+            step=step,
+            lr=self.trainer.learning_rate,
+            loss=total,
+            **values,
+            seconds=round(time.monotonic() - began, 4),
+        )
+        self.progress(epoch, step, count, total)
+
+    def epoch_arrays(self, epoch):
+        """The network's parameters; running statistics that differ between workers are their mean, as between devices."""
+        arrays = named_arrays(self.objective.net)
+        if self.trainer._distributed:
+            store, parameters = self.trainer._kvstore, self.objective.net.collect_params()
+            for position, name in enumerate(sorted(arrays)):
+                if name.startswith("aux:") and parameters[name[4:].rsplit("_moving_", 1)[0] + "_beta"].grad_req != "null":
+                    key = len(arrays) * (epoch + 1) + position  # the trainer's own keys are 0..len(arrays) - 1
+                    store.init(key, arrays[name].zeros_like())
+                    store.push(key, arrays[name])
+                    store.pull(key, out=arrays[name])
+                    arrays[name] /= store.num_workers
+        return arrays
+
+    def save_state(self, epoch, step):
+        """Write everything the run needs to go on from (epoch, step)."""
+        arrays, updates = optimizer_arrays(self.trainer)
+        arrays.update({name: value.asnumpy() for name, value in named_arrays(self.objective.net).items()})
+        self.run.save_state(arrays, epoch=epoch, step=step, updates=updates)
+
+    def resume(self):
+        """Restore the state of the run folder, if there is one; (epoch, step) to go on from."""
+        state = self.run.load_state()
+        if state is None:
+            self.run.cut_log(0, 0)
+            return 0, 0
+        arrays, numbers = state
+        for name, parameter in self.objective.net.collect_params().items():
+            key = next((kind + name for kind in ("arg:", "aux:") if kind + name in arrays), None)
+            if key is None:
+                raise ValueError(f"{self.run.state_path}: lacks {name}")
+            parameter.set_data(mx.nd.array(arrays[key], dtype=arrays[key].dtype))
+        if numbers["updates"]:
+            restore_optimizer(self.trainer, arrays, numbers["updates"], self.devices)
+        self.run.cut_log(numbers["epoch"], numbers["step"])
+        log.info("resumed at epoch %d, step %d", numbers["epoch"], numbers["step"])
+        return numbers["epoch"], numbers["step"]
+
+
+def split(batch, parts):
+    """Cut every array of a batch along its first axis into `parts` equal shares; ValueError where it does not go."""
+    count = len(batch[0])
+    if count % parts:
+        raise ValueError(f"devices: {count} groups or images cannot be shared by {parts} devices")
+    size = count // parts
+    return [
+        tuple(None if array is None else array[part * size : (part + 1) * size] for array in batch)
+        for part in range(parts)
+    ]

@@ -1,0 +1,93 @@
+"""What the trainings minimise: CIAN's four terms over groups, and the classifiers' multi-label loss."""
+import numpy as np
+
+from cian.base.runtime import mx
+from cian.models.cam import CAM
+from cian.models.cian import CIAN, GroupCIAN
+from cian.seeds.classifiers import comnet
+from cian.training.losses import TERMS, CIANLoss, TagLoss
+
+#: setting `losses` -> terms of Eq. 9 (the rows of Table 2)
+LOSSES = {"baseline": TERMS[:1], "ce": TERMS[:2], "ce+cp": TERMS}
+
+
+def prepare(net, others, seed, devices, rnd_type="gaussian", magnitude=2):
+    """Give `net` random weights on every device, and hybridize it and `others`: the loss, and what else the objective runs.
+
+    The weights are drawn with `seed` by Xavier's rule over a layer's inputs: rnd_type "gaussian" with variance magnitude /
+    inputs, "uniform" within +- sqrt(magnitude / inputs).
+    """
+    mx.random.seed(seed)
+    net.initialize(mx.init.Xavier(rnd_type=rnd_type, factor_type="in", magnitude=magnitude), ctx=devices)
+    for block in (net, *others):
+        block.hybridize()
+
+
+def to_device(batch, net, device):
+    """The arrays of a batch as NDArrays on `device`, of the dtype of the network's parameters."""
+    dtype = next(iter(net.collect_params().values())).dtype
+    return [mx.nd.array(array, ctx=device, dtype=dtype) for array in batch]
+
+
+class SegmentationObjective:
+    """CIAN's loss of groups: batches are images (P, G, 3, S, S), labels (P, G, s, s), tags (P, G, K).
+
+    `net` is the single-image network. The baseline needs no cross logits, so it runs `net` alone.
+    """
+
+    def __init__(self, settings, classes, devices):
+        s = settings
+        if not s.affinity and s.losses != "baseline":
+            raise ValueError(f"losses: {s.losses!r} needs the affinity block; with affinity no, use losses baseline")
+        self.net = CIAN(s.backbone, classes, s.affinity, s.similarity, frozen_bn=s.batchnorm == "frozen")
+        self.group = None if s.losses == "baseline" else GroupCIAN(self.net, s.group_size, s.merge, s.merge_self)
+        self.loss = CIANLoss(classes, LOSSES[s.losses], s.class_set)
+        prepare(self.net, [self.loss] if self.group is None else [self.loss, self.group], s.seed, devices)
+
+    def __call__(self, batch, device):
+        images, labels, tags = to_device(batch, self.net, device)
+        labels, tags = labels.reshape((-3, -2)), tags.reshape((-3, -2))  # (P, G, ...) -> (P G, ...)
+        if self.group is None:
+            losses = self.loss(self.net(images.reshape((-3, -2))), labels)
+        else:
+            own, cross = (logits.reshape((-3, -2)) for logits in self.group(images))
+            losses = self.loss(own, labels, cross, tags) if self.loss.needs_tags else self.loss(own, labels, cross)
+        return dict(zip(self.loss.terms, losses if isinstance(losses, (list, tuple)) else [losses]))
+
+
+class ClassifierObjective:
+    """The classifier's loss: batches are images (N, 3, S, S) and tags (N, C), background not among the classes."""
+
+    def __init__(self, settings, classes, devices):
+        self.net = CAM(settings.backbone, classes, frozen_bn=settings.batchnorm == "frozen")
+        self.loss = TagLoss(prefix="")
+        prepare(self.net, [self.loss], settings.seed, devices)
+
+    def __call__(self, batch, device):
+        images, tags = to_device(batch, self.net, device)
+        return {"tags": self.loss(self.net(images), tags)}
+
+
+class MatchingObjective:
+    """COMNet's classification loss: batches are images (P, G, 3, S, S) and tags (P, G, C), background not among the classes.
+
+    Its Eq. 9 is misprinted; meant is the multi-label soft margin loss, which is TagLoss.
+    """
+
+    def __init__(self, settings, classes, devices):
+        self.net = comnet(settings, classes)
+        self.loss = TagLoss(prefix="")
+        prepare(self.net, [self.loss], settings.seed, devices)
+
+    def __call__(self, batch, device):
+        images, tags = to_device(batch, self.net, device)
+        logits = self.net(images)  # (P, G, C)
+        return {"tags": self.loss(logits.reshape((-3, 0)), tags.reshape((-3, 0)))}  # (P G, C)
+
+
+def multi_hot(ids, tags, classes):
+    """Tags {id: class indices} of some images as float32 (N, classes)."""
+    hot = np.zeros((len(ids), classes), np.float32)
+    for row, image_id in enumerate(ids):
+        hot[row, list(tags[image_id])] = 1
+    return hot

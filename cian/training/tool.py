@@ -1,0 +1,108 @@
+"""What the tools that train share: options, devices, workers and run folder, and the training itself to its last checkpoint."""
+
+import time
+
+from tqdm import tqdm
+
+from cian.base.cli import add_preset, chosen_devices
+from cian.base.runs import Run, circumstances, settings_record
+from cian.base.runtime import mx, versions
+from cian.config import add_arguments
+from cian.data.loader import Loader, Plan
+from cian.training.engine import KVSTORES, Fit
+
+
+def add_training_options(parser, settings_class, with_tags=True):
+    """Add what every training takes: data, output, devices, resuming, and the settings; with_tags False: no image tags."""
+    parser.add_argument("--data", required=True, help="data set in VOC layout")
+    parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
+    if with_tags:
+        parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
+    parser.add_argument("--init", required=True, help="starting weights: a .params file, gluoncv:NAME, or random")
+    parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
+    parser.add_argument("--output", required=True, help="run folder")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
+    parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
+    parser.add_argument("--kvstore", choices=KVSTORES, default="device", help="gradient exchange (default: device)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that make batches (default: 2)")
+    add_preset(parser)
+    add_arguments(parser, settings_class)
+
+
+class Training:
+    """One training of a tool, on the devices and among the workers that its options name, in the run folder --output.
+
+    args: of `add_training_options`; settings: their dataclass; name: of the checkpoints, NAME_BACKBONE-EEEE.params.
+    In a distributed training every worker has one; `run.write` tells the first, which alone writes.
+    """
+
+    def __init__(self, args, settings, name):
+        self.args, self.settings = args, settings
+        self.devices = chosen_devices(args.devices)
+        distributed = args.kvstore.startswith("dist")
+        self._store = mx.kv.create(args.kvstore) if distributed else args.kvstore
+        self._rank, self._ranks = (self._store.rank, self._store.num_workers) if distributed else (0, 1)
+        self.run = Run(args.output, f"{name}_{settings.backbone}", write=self._rank == 0)
+
+    def begin(self, tool, dataset, ids, **digests):
+        """Begin the run folder, or with --resume go on in it; its settings.json records what decides the training.
+
+        tool: its name; ids: of the training list; digests: of inputs besides the data set, by name. Errors: see Run.open.
+        """
+        record = {
+            "tool": tool,
+            "settings": settings_record(self.settings),
+            "init": str(self.args.init),
+            "list": self.args.list,
+            "data": dataset.fingerprint(ids),
+            **digests,
+            "circumstances": circumstances(versions()),
+        }
+        self.run.open(record, self.args.resume)
+
+    def plan(self, ids, tags=None, group_size=1, grouping="random"):
+        """The Plan of this worker's share of the batches; tags: {id: class indices}, needed for groups with a common class."""
+        return Plan(
+            tuple(ids), tags, self.settings.batch, group_size, grouping, self.settings.seed, self._rank, self._ranks
+        )
+
+    def fit(self, objective, plan, make_batch, to_arrays):
+        """Train `objective` to the last epoch, from where the run folder is; path of the last checkpoint.
+
+        make_batch(ids, keys), run in worker processes, makes the batches of the plan, and to_arrays(ids, made batch), run here,
+        the arrays that the objective takes. Errors: see Fit.train.
+        """
+        bar = TrainingBar(self.settings.epochs, self.settings.batch)
+        with Loader(plan, make_batch, self.args.workers) as loader:
+            Fit(objective, loader, self.run, self.settings, self.devices, self._store, bar).train(to_arrays)
+        bar.close()
+        return self.run.checkpoint_path(self.settings.epochs - 1)
+
+
+class TrainingBar:
+    """One progress bar a training: epoch, loss, images a second and the time of the end of the epoch and of the training."""
+
+    def __init__(self, epochs, batch):
+        self._epochs, self._batch, self._bar, self._epoch, self._done = epochs, batch, None, None, 0
+        self._began = time.monotonic()
+
+    def __call__(self, epoch, step, count, loss):
+        if epoch != self._epoch:
+            self.close()
+            self._bar = tqdm(
+                total=count, initial=step, desc=f"epoch {epoch + 1}/{self._epochs}", unit="step", mininterval=1
+            )
+            self._epoch = epoch
+        self._bar.update(1)
+        self._done += 1
+        seconds = (time.monotonic() - self._began) / self._done  # a step, over this whole training
+        left = seconds * ((self._epochs - epoch) * count - step - 1)
+        end = time.strftime("%H:%M", time.localtime(time.time() + left))
+        self._bar.set_postfix_str(
+            f"loss {loss:.3f}, {self._batch / seconds:.1f} images/s, all done {end}", refresh=False
+        )
+
+    def close(self):
+        """Finish the bar that is shown."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,134 @@
+"""tools/doctor.py: what is there, what is missing, and the exit status; also where MXNet cannot be imported."""
+import os
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from scripts import module_of
+
+from cian.base import cuda, runtime
+from cian.base.runtime import mx
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "doctor.py"
+
+
+@pytest.fixture()
+def doctor():
+    return module_of("doctor")
+
+
+@pytest.fixture()
+def dataset(tmp_path):
+    """A data set of one image id; the image's content is not looked at."""
+    root = tmp_path / "data"
+    for name in ("JPEGImages", "ImageSets/Segmentation"):
+        (root / name).mkdir(parents=True)
+    (root / "classes.txt").write_text("background\ncat\n")
+    (root / "JPEGImages" / "a.jpg").write_bytes(b"")
+    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("a\n")
+    return root
+
+
+@pytest.fixture()
+def weights(tmp_path):
+    path = tmp_path / "w.params"
+    mx.nd.save(str(path), {"arg:conv0_weight": mx.nd.zeros((2, 3)), "arg:bn0_gamma": mx.nd.zeros((2,)),
+                           "aux:bn0_moving_mean": mx.nd.zeros((2,))})
+    return path
+
+
+def test_all_is_well(doctor, dataset, weights, capsys):
+    assert doctor.main(["--data", str(dataset), "--init", str(weights)]) == 0
+    output = capsys.readouterr().out
+    assert "data: 2 classes; val 1\n" in output
+    assert "w.params: 2 parameters, 1 running statistics, 0.00 M values\n" in output
+    assert output.endswith("all that is needed is there\n")
+
+
+def test_nothing_named_is_nothing_missing(doctor, capsys):
+    assert doctor.main([]) == 0
+    output = capsys.readouterr().out
+    for name in ("Python", "MXNet", "device", "CUDA libraries", "OpenMP threads", "packages", "pydensecrf", "data set",
+                 "weights", "disk"):
+        assert any(line[8:].startswith(name) for line in output.splitlines())
+    assert "--data ROOT" in output and "--init FILE" in output
+
+
+def test_what_is_wrong_is_counted(doctor, tmp_path, dataset, capsys):
+    broken = tmp_path / "broken.params"
+    broken.write_bytes(b"not a parameter file")
+    (dataset / "JPEGImages" / "a.jpg").unlink()
+    assert doctor.main(["--data", str(dataset), "--init", str(broken)]) == 1
+    output = capsys.readouterr().out
+    assert "a.jpg: not there, but in" in output and "broken.params: " in output
+    assert output.endswith("2 needed things are missing\n")
+
+
+def test_absent_files_are_missing(doctor, tmp_path):
+    assert doctor.check_data(tmp_path / "none").status == "missing"
+    finding = doctor.check_weights(runtime, tmp_path / "none.params")
+    assert finding.status == "missing" and finding.text.endswith("none.params: no such file")
+
+
+def test_weights_without_names_are_refused(doctor, tmp_path):
+    mx.nd.save(str(tmp_path / "list.params"), [mx.nd.zeros((2,))])
+    assert "without names" in doctor.check_weights(runtime, tmp_path / "list.params").text
+
+
+@pytest.mark.parametrize("error", ["ImportError('no driver')", "AttributeError('np.bool')", "OSError('libopenblas')"])
+def test_mxnet_that_cannot_be_imported(tmp_path, error):
+    (tmp_path / "mxnet.py").write_text(f"raise {error}\n")
+    path = os.pathsep.join([str(tmp_path), str(TOOL.parents[1])])
+    result = subprocess.run([sys.executable, str(TOOL), "--init", "w.params"], env=dict(os.environ, PYTHONPATH=path),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
+    assert result.returncode == 1 and result.stderr == ""
+    assert "missing MXNet           cannot be imported: " in result.stdout
+    assert "-> bash experiments/setup.sh" in result.stdout
+    assert "w.params: cannot be read without MXNet" in result.stdout
+
+
+def test_threads(doctor, monkeypatch):
+    monkeypatch.setattr(doctor.joblib, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert doctor.check_threads() == ("ok", "OpenMP threads", "8 of 8 processors", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert doctor.check_threads().mend.startswith("unset OMP_NUM_THREADS")
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert doctor.check_threads().status == "missing"
+
+
+def test_missing_cuda_libraries_are_all_named(doctor, monkeypatch):
+    monkeypatch.setattr(cuda, "installed_version", lambda name: "1.9.1" if name == "mxnet-cu112" else None)
+    monkeypatch.setattr(cuda, "find_cuda_library", lambda folder, library: None)
+    monkeypatch.setattr(cuda, "load", lambda library: library not in ("libcuda.so.1", "libcufft.so.10", "libnccl.so.2"))
+    finding = doctor.check_cuda()
+    assert finding.status == "missing" and finding.text == "not found: libcuda.so.1, libcufft.so.10, libnccl.so.2"
+    assert finding.mend == ("install the NVIDIA driver; pip install --no-deps nvidia-cufft-cu11==10.9.0.58 "
+                            "nvidia-nccl-cu11==2.21.5")
+    monkeypatch.setattr(cuda, "load", lambda library: True)
+    assert doctor.check_cuda() == ("ok", "CUDA libraries", "11 found", "")
+
+
+def test_both_builds_at_once_are_a_fault(doctor, monkeypatch):
+    monkeypatch.setattr(cuda, "installed_version", lambda name: "1.9.1")
+    assert "both installed" in doctor.check_mxnet(runtime).text
+
+
+def test_full_disk(doctor, monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: namedtuple("usage", "free")(int(0.3e9)))
+    assert doctor.check_disk().status == "missing" and "0.3 GB free" in doctor.check_disk().text
+
+
+def test_gpu_without_machine_code_is_missing(doctor, monkeypatch):
+    def convolve(_, context):
+        if context.device_id == 1:
+            raise mx.MXNetError("Traceback\nno kernel image is available for execution on the device")
+        return doctor.CONVOLUTION
+
+    monkeypatch.setattr(runtime, "count_gpus", lambda: 2)
+    monkeypatch.setattr(doctor, "convolve", convolve)
+    first, second, cpu = doctor.check_devices(runtime)
+    assert first == ("ok", "device", "gpu0", "") and cpu.status == "ok"
+    assert second.status == "missing" and "no kernel image" in second.text and "5.0 to 8.9" in second.mend

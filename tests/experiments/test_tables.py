@@ -1,0 +1,165 @@
+"""experiments/tables.py and table2..5.sh: the rows of the paper's tables, shared stages, and the numbers that are written."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scripts import module_of
+from small_training import ROOT
+from table_scripts import PAPER, Stage, arguments, cian_plan, in_order, plan_module, tables, three_images
+
+from cian.base.files import write_json
+from cian.base.results import line_of, read_results
+
+
+@pytest.fixture
+def data(tmp_path):
+    return three_images(tmp_path / "voc")
+
+
+def plan_of(data, tmp_path, *more):
+    return cian_plan.Plan(tables.parse_args(["2", *arguments(data, tmp_path, *more)]))
+
+
+def test_the_cells_are_those_of_the_paper(data, tmp_path):
+    plan = plan_of(data, tmp_path, "--seeds", "5")
+    for table in tables.TABLES:
+        found = {(row, column or "mIoU") for _, row, column, _ in tables.cells(plan, table)}
+        published = {(row, column) for name, row, column in PAPER if name == f"CIAN {table}"}
+        if table == "2":
+            published = {cell for cell in published if cell[1] == "mIoU"}
+        elif table == "4":
+            published = {cell for cell in published if not cell[1].endswith("Delta")}
+        elif table == "5":
+            published = {(row, column) for row, column in published if row.startswith("CIAN") and column == "val"}
+        assert found == published, table
+
+
+def test_stages_are_shared_between_tables_and_differ_between_rows_and_seeds(data, tmp_path):
+    plan = plan_of(data, tmp_path, "--seeds", "0 1", "--backbones", "resnet101")
+    stages = {table: {cell[0].name for cell in tables.cells(plan, table)} for table in tables.TABLES}
+    assert [len(stages[table]) for table in tables.TABLES] == [8, 8, 12, 2]
+    assert len(stages["2"] & stages["3"]) == 4 and len(stages["2"] & stages["4"]) == 4 and stages["5"] < stages["2"]
+    order = in_order([cell[0] for table in tables.TABLES for cell in tables.cells(plan, table)])
+    kinds = [stage.name.split("_")[0] for stage in order]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"cam": 1, "seeds": 3, "labels": 2, "cian": 20}
+    again = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet101")
+    assert {cell[0].name for cell in tables.cells(again, "2")} < stages["2"]
+    (data / "SegmentationClassAug" / "a.png").unlink()
+    other = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet101")
+    assert not {cell[0].name for cell in tables.cells(other, "2")} & stages["2"]
+
+
+def test_what_each_row_trains(data, tmp_path):
+    plan = plan_of(data, tmp_path, "--seeds", "3", "--backbones", "resnet50", "--devices", "gpu0,gpu1")
+    words = {row: cell[0].commands[0] for cell in tables.cells(plan, "2") for row in [cell[1]]}
+
+    def value(row, option):
+        return words[row][words[row].index(option) + 1]
+
+    assert [value(row, "--losses") for row in ("Baseline", "+ CE", "+ CP", "+ RT")] == ["baseline", "ce", "ce+cp", "ce+cp"]
+    assert {value(row, "--seed") for row in words} == {"3"} and {value(row, "--devices") for row in words} == {"gpu0,gpu1"}
+    assert value("+ RT", "--round") == "2" and "--round" not in words["+ CP"]
+    assert value("+ RT", "--init") == f"{value('+ CP', '--output')}/cian_resnet50-0019.params"
+    assert value("+ RT", "--seeds").endswith("pred_crf") and value("+ CP", "--init") == "gluoncv:resnet50_v2"
+    random = {cell[0].commands[0][cell[0].commands[0].index("--grouping") + 1] for cell in tables.cells(plan, "3")
+              if cell[2] == "Random-class"}  # fmt: skip
+    assert random == {"random"}
+
+
+def test_the_numbers_of_a_finished_stage_are_written(data, tmp_path):
+    plan = plan_of(data, tmp_path, "--seeds", "7", "--backbones", "resnet101")
+    cell = tables.cells(plan, "2")[0]
+    cell[0].folder.mkdir(parents=True)
+    write_json(cell[0].folder / "val_crf.json", {"miou": 0.58349, "iou": {"background": 0.85, "cat": None}, "images": 1})
+    made = {"commit": "abc", "started": "2026-11-27 21:13:12 +0000", "machine": "8 x M"}
+    record = {"settings": {"backbone": "resnet101", "seed": 7}, "circumstances": made}
+    write_json(cell[0].folder / "settings.json", record)
+    found = list(tables.measurements(plan, "2", cell))
+    assert [(m.cell, m.value, m.seeds, m.commit, m.run) for m in found] == [
+        (("CIAN 2", "Baseline", "mIoU"), 58.349, (7,), "abc", cell[0].name),
+        (("CIAN 2", "Baseline", "background"), 85.0, (7,), "abc", cell[0].name),
+    ]
+    assert {(m.date, m.machine) for m in found} == {("2026-11-27", "8 x M")}
+    assert found[0].settings["preset"] == "voc12" and found[0].fingerprint == plan.fingerprint["val"]
+    assert {m.cell for m in found} < set(PAPER)
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--preset", "animals"], "--preset animals needs --data"),
+    (["--seeds", "0,1"], "--seeds: '0,1', expected whole numbers with a space between"),
+    (["--jobs", "0"], "--jobs: 0, expected at least 1"),
+])  # fmt: skip
+def test_wrong_options(words, message, capsys):
+    with pytest.raises(SystemExit):
+        tables.parse_args(["2", *words])
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_backbone(data, tmp_path):
+    with pytest.raises(ValueError, match="--backbones: 'vgg', expected some of resnet101"):
+        plan_of(data, tmp_path, "--backbones", "vgg")
+
+
+def test_dry_run_prints_the_commands_and_does_nothing(data, tmp_path, capsys):
+    tables.main(["3", *arguments(data, tmp_path, "--dry-run", "--backbones", "resnet50", "--seeds", "0")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("_")[0] for line in lines if line.startswith("#")] == ["# cam", "# seeds"] + ["# cian"] * 4
+    assert sum("train.py" in line for line in lines) == 4 and not (tmp_path / "runs").exists()
+
+
+def test_numbers_are_written_stage_by_stage_and_the_commands_follow(data, tmp_path, capfd):
+    plan = plan_of(data, tmp_path, "--jobs", "1")
+    record = {"settings": {"seed": 0}, "circumstances": {"commit": "abc"}}
+    stages = [Stage(tmp_path / "runs" / name, ((sys.executable, "-c", f"print('{name}')"),)) for name in ("first", "second")]
+    cells = [("9", (stages[1], "row", "column"))]  # the first stage has no number
+
+    def measurements(plan, table, cell):
+        assert cell[0].finished
+        yield plan.measurement((table, *cell[1:]), 0.5, cell[0], record, 1, "print")
+
+    last = (sys.executable, "-c", "import sys; print(open(sys.argv[1]).read())", str(tmp_path / "results" / "results.jsonl"))
+    plan_module.carry_out(plan, stages, cells, measurements, [last], {"numbers": plan.args.results})
+    (written,) = read_results(tmp_path / "results")
+    assert (written.cell, written.value, written.run, written.date) == (("9", "row", "column"), 50.0, "second", None)
+    lines = ["first", "second", f"numbers: {tmp_path / 'results'}", line_of(written), ""]
+    assert capfd.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.parametrize("name, wanted", [(f"table{number}", number) for number in "2345"] + [
+    ("figures", "figures"), ("all", "2 3 4 5 figures report")])  # fmt: skip
+def test_the_scripts_are_sound(name, wanted):
+    script = ROOT / "experiments" / f"{name}.sh"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert f'tables.py" {wanted} "$@"' in script.read_text(encoding="utf-8")
+
+
+def test_figures_and_report_come_last_and_their_options_are_known(data, tmp_path, capsys):
+    options = arguments(data, tmp_path, "--backbones", "resnet50", "--seeds", "4", "--devices", "gpu0")
+    tables.main(["report", "figures", "2", *options, "--dry-run"])
+    lines = capsys.readouterr().out.splitlines()
+    drawn = [shlex.split(line) for line in lines if "tools/draw.py" in line]
+    assert [words[2] for words in drawn] == ["affinity", "affinity", "improvements"]
+    for words in drawn:
+        module_of("draw").parse_args(words[2:])
+    trained = [line.split()[1] for line in lines if line.startswith("# cian")]
+    baseline, ours = (next(name for name in trained if f"_{losses}-s4-" in name) for losses in ("baseline", "ce+cp"))
+    assert f"/{ours}/cian_resnet50-0019.params" in " ".join(drawn[0])
+    assert drawn[2][4].endswith(f"/{baseline}/val/pred_crf") and drawn[2][6].endswith(f"/{ours}/val/pred_crf")
+    report = module_of("report").parse_args(shlex.split(lines[-1])[2:])
+    assert report.photographs and Path(report.output) == (tmp_path / "runs" / "report_voc12")
+
+
+def test_the_filtered_second_round_is_one_more_row(data, tmp_path):
+    def second_rounds(*more):
+        plan = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet50", *more)
+        return {cell[1]: cell[0] for cell in tables.cells(plan, "2") if cell[1].startswith("+ RT")}
+
+    plain, both = second_rounds(), second_rounds("--filter-tags")
+    assert list(plain) == ["+ RT"] and list(both) == ["+ RT", "+ RT, labels filtered by tags"]
+    assert both["+ RT"].name == plain["+ RT"].name
+    filtered, published = both["+ RT, labels filtered by tags"].needs[0], both["+ RT"].needs[0]
+    assert "--filter-tags" in filtered.commands[0] and "--filter-tags" not in published.commands[0]
+    assert filtered.needs[0].name == published.needs[0].name and filtered.name != published.name

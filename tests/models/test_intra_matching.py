@@ -1,0 +1,118 @@
+"""COMNet's intra-matching against slow oracles: nearest points (Eq. 6), maxima over them (Eq. 7, 8), and the gradient."""
+
+import numpy as np
+import pytest
+
+from cian.base.runtime import mx
+from cian.models.matching import IntraMatching, largest_of, nearest_points
+
+nd = mx.nd
+
+
+def slow_nearest(points, k, distance):
+    """Indices (n, k) for points (C, n), by sorting every pair."""
+    chosen = []
+    for i in range(points.shape[1]):
+        scored = []
+        for j in range(points.shape[1]):
+            if j != i:
+                apart = np.sum((points[:, i] - points[:, j]) ** 2) if distance == "l2" else -(points[:, i] @ points[:, j])
+                scored.append((apart, j))
+        chosen.append([j for _, j in sorted(scored)[:k]])
+    return np.array(chosen)
+
+
+@pytest.mark.parametrize("distance", ["l2", "dot"])
+@pytest.mark.parametrize("k", [1, 4, 10, 11])
+def test_nearest_points_against_sorting(distance, k):
+    points = np.random.RandomState(k).randn(2, 5, 12).astype(np.float32) * np.linspace(0.5, 3, 12, dtype=np.float32)
+    found = nearest_points(nd, nd.array(points), k, distance).asnumpy().astype(int)
+    for one, chosen in zip(points, found):
+        assert np.array_equal(chosen, slow_nearest(one.astype(np.float64), k, distance))
+
+
+def test_a_point_is_never_its_own_match_even_among_equal_ones():
+    points = np.zeros((1, 2, 9), np.float32)
+    points[0, :, 7:] = 3
+    for k in (1, 3, 8):
+        found = nearest_points(nd, nd.array(points), k).asnumpy().astype(int)[0]
+        for own, row in enumerate(found):
+            assert own not in row and len(set(row)) == k
+            assert (points[0, 0, row[: min(k, 6)]] == points[0, 0, own]).all() or own >= 7
+        assert found[7, 0] == 8 and found[8, 0] == 7
+
+
+def test_distance_and_inner_product_differ_by_hand():
+    points = nd.array([[[0.0, 1.0, 2.0, 9.0]]])  # four points on a line
+    assert nearest_points(nd, points, 2, "l2").asnumpy().tolist() == [[[1, 2], [0, 2], [1, 0], [2, 1]]]
+    assert nearest_points(nd, points, 1, "dot").asnumpy()[0, 1:].tolist() == [[3], [3], [2]]
+
+
+def test_maximum_over_chosen_points_and_its_gradient_to_one_winner():
+    points = nd.array([[[3], [1], [2]], [[5], [5], [0]]])  # two images, three points, one channel
+    chosen = nd.array([[[1, 2], [0, 2], [0, 1]], [[1, 2], [0, 2], [0, 1]]])
+    points.attach_grad()
+    with mx.autograd.record():
+        largest = largest_of(nd, points, chosen, 2)
+        (largest * nd.array([[[1], [10], [100]]] * 2)).sum().backward()
+    assert largest.asnumpy()[:, :, 0].tolist() == [[2, 3, 3], [5, 5, 5]]
+    assert points.grad.asnumpy()[:, :, 0].tolist() == [[110, 0, 1], [110, 1, 0]]  # of equal ones the nearer wins
+
+
+def slow_intra(x, weight, k, distance, residual):
+    """Eq. 8 in NumPy for x (N, C, h, w) and weight (C, C)."""
+    result = []
+    for image in x.astype(np.float64):
+        points = image.reshape(len(image), -1)
+        learned, nearest = weight @ points, slow_nearest(points, k, distance)
+        matched = np.stack([learned[:, chosen].max(axis=1) for chosen in nearest], axis=1)
+        result.append((points * residual + matched).reshape(image.shape))
+    return np.stack(result)
+
+
+@pytest.mark.parametrize("distance, residual", [("l2", True), ("dot", True), ("l2", False)])
+def test_intra_matching_against_a_slow_oracle(distance, residual):
+    random = np.random.RandomState(4)
+    x, weight = random.randn(2, 6, 3, 5).astype(np.float32), random.randn(6, 6)
+    block = IntraMatching(6, 4, distance, residual)
+    block.initialize()
+    start = block(nd.array(x)).asnumpy()
+    assert np.array_equal(start, x) == residual  # the residual form begins at the plain classifier
+    block.mlp.weight.set_data(nd.array(weight[:, :, None, None]))
+    for hybrid in (False, True):
+        block.hybridize(hybrid)
+        np.testing.assert_allclose(block(nd.array(x)).asnumpy(), slow_intra(x, weight, 4, distance, residual), atol=1e-4)
+
+
+def test_gradient_of_intra_matching_against_differences():
+    random = np.random.RandomState(6)
+    x, weight = random.randn(1, 3, 2, 4), random.randn(3, 3)
+    into = random.randn(1, 3, 2, 4)
+    block = IntraMatching(3, 3)
+    block.initialize()
+    block.mlp.weight.set_data(nd.array(weight[:, :, None, None]))
+    block.hybridize()
+    data = nd.array(x)
+    data.attach_grad()
+    with mx.autograd.record():
+        (block(data) * nd.array(into)).sum().backward()
+    step = 1e-5
+
+    def slope(array, index):
+        ends = []
+        for sign in (1, -1):
+            array[index] += sign * step
+            ends.append((slow_intra(x, weight, 3, "l2", True) * into).sum())
+            array[index] -= sign * step
+        return (ends[0] - ends[1]) / (2 * step)
+
+    for array, found in ((weight, block.mlp.weight.grad().asnumpy()[:, :, 0, 0]), (x, data.grad.asnumpy())):
+        expected = [slope(array, index) for index in np.ndindex(array.shape)]
+        np.testing.assert_allclose(found.ravel(), expected, atol=1e-3)
+
+
+def test_wrong_choices_are_named():
+    with pytest.raises(ValueError, match="distance: 'l1', expected one of l2, dot"):
+        IntraMatching(4, distance="l1")
+    with pytest.raises(ValueError, match="k: 0, expected 1 or more"):
+        IntraMatching(4, 0)

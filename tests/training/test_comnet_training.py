@@ -1,0 +1,142 @@
+"""COMNet's training: its crops by hand, stopped and resumed through the tools, its maps, and wrong options."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from scripts import tool
+from small_comnet import network
+from small_training import ROOT
+from test_training import log_lines
+
+from cian.base.files import read_json, write_json
+from cian.base.runtime import mx
+from cian.config import Matching
+from cian.data.cams import load_cam
+from cian.data.images import read_image
+from cian.data.long_side import LongSideExamples, random_window, with_long_side
+from cian.data.voc import open_dataset
+from cian.models.checkpoint import read_params
+from cian.scenes.generate import generate
+from cian.seeds.activation import activation_maps
+from cian.seeds.classifiers import load_classifier, settings_of_run
+
+
+def test_long_side_and_window_by_hand():
+    image = np.random.RandomState(0).randint(0, 256, (30, 40, 3)).astype(np.uint8)
+    assert with_long_side(image, 100).shape == (75, 100, 3) and with_long_side(image[:, :10], 15).shape == (15, 5, 3)
+    assert np.array_equal(with_long_side(image, 40), image)
+    places = set()
+    for seed in range(60):
+        window = random_window(image, 35, (1.5, 2.5, 3.5), np.random.default_rng(seed))
+        empty = (window == np.float32([1.5, 2.5, 3.5])).all(axis=2)
+        rows = np.flatnonzero(~empty.all(axis=1))
+        assert window.shape == (35, 35, 3) and len(rows) == 30 and not empty[rows].any()
+        left = [x for x in range(6) if np.array_equal(window[rows], image[:, x : x + 35])]
+        assert len(left) == 1
+        places.add((rows[0], left[0]))
+    assert {top for top, _ in places} == set(range(6)) == {left for _, left in places}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    generate(folder, train=20, val=2, size=72, workers=1)
+    return folder
+
+
+def test_examples_are_reproducible_and_their_padding_is_zero_after_normalisation(data):
+    dataset = open_dataset(data)
+    net = network("none")
+    fill = tuple(net.backbone.bn_data.moving_mean.data().asnumpy().tolist())
+    examples = LongSideExamples(dataset, 65, (40, 56), fill)
+    name = dataset.read_ids("train_aug")[0]
+    one, other = examples.make(name, (0, 1)), examples.make(name, (0, 1))
+    assert one.dtype == np.float32 and one.shape == (3, 65, 65) and np.array_equal(one, other)
+    assert not np.array_equal(one, examples.make(name, (0, 2)))
+    normal = net.backbone.bn_data(mx.nd.array(one[None])).asnumpy()[0]
+    sides = []
+    for seed in range(30):
+        picture = examples.make(name, seed)
+        covered = (picture != np.float32(fill)[:, None, None]).any(axis=0)
+        sides.append(int(max(covered.any(axis=0).sum(), covered.any(axis=1).sum())))
+    assert 40 <= min(sides) < 45 and 52 < max(sides) <= 56
+    assert (normal == 0).all(axis=0).sum() >= 65**2 - 56**2
+    with pytest.raises(ValueError, match=r"long_side: \(5, 3\), expected two whole numbers"):
+        LongSideExamples(dataset, 65, (5, 3), fill)
+
+
+SMALL = ["--preset", "scenes", "--crop", "65", "--long-side", "64,88", "--batch", "4", "--epochs", "2", "--workers", "1"]
+
+
+def arguments(data, output, *options):
+    return ["--method", "comnet", *SMALL, "--init", "random", "--data", str(data), "--output", str(output), *options]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A finished small training of COMNet with both matchings."""
+    folder = tmp_path_factory.mktemp("trained")
+    tool("train_cam", *arguments(data, folder, "--val-list", "val"))
+    return folder
+
+
+def test_training_stopped_and_resumed_is_bit_identical(data, trained, tmp_path):
+    command = [sys.executable, str(ROOT / "tools" / "train_cam.py"), *arguments(data, tmp_path)]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
+    deadline = time.monotonic() + 200
+    while len(log_lines(tmp_path)) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(100) == 128 + signal.SIGTERM, "finished before it was stopped"
+    tool("train_cam", *arguments(data, tmp_path, "--resume"))
+    one, other = (read_params(folder / "comnet_resnet10-0001.params") for folder in (trained, tmp_path))
+    assert set(one) == set(other) and "conv_match_weight" in one
+    for name in one:
+        assert np.array_equal(one[name].asnumpy(), other[name].asnumpy()), name
+    assert np.abs(one["conv_match_weight"].asnumpy()).max() > 0  # it started at zero
+    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in log_lines(tmp_path)]
+    assert lines == [{k: v for k, v in line.items() if k != "seconds"} for line in log_lines(trained)]
+    assert 0 <= read_json(trained / "tags.json")["map"] <= 1
+
+
+def test_cam_files_are_those_of_the_trained_network(data, trained, tmp_path):
+    checkpoint, dataset = trained / "comnet_resnet10-0001.params", open_dataset(data)
+    options = ["--preset", "scenes", "--data", data, "--checkpoint", checkpoint, "--list", "val", "--cam-scales", "1"]
+    tool("make_seeds", "--method", "comnet", *options, "--output", tmp_path, "--cams-only")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cam", "seeds.json"]
+    assert settings_of_run(checkpoint) == Matching.preset("scenes", crop=65, long_side=(64.0, 88.0), batch=4, epochs=2)
+    net = load_classifier(checkpoint, "comnet", None, len(dataset.classes) - 1, mx.cpu())
+    for name, tags in dataset.read_tags(dataset.read_ids("val")).items():
+        class_ids, maps = load_cam(tmp_path / "cam" / f"{name}.npz")
+        expected, _ = activation_maps(net, read_image(dataset.image_path(name)), tags, (1.0,))
+        assert tuple(class_ids) == tuple(tags)
+        np.testing.assert_allclose(maps, expected, atol=2e-3)  # stored as float16
+
+
+def test_checkpoints_without_their_settings_are_refused(trained, tmp_path):
+    with pytest.raises(FileNotFoundError, match="settings.json: no such file; the network of a COMNet checkpoint"):
+        load_classifier(tmp_path / "x.params", "comnet", None, 3, mx.cpu())
+    write_json(tmp_path / "settings.json", {"settings": {"backbone": "vgg16"}})
+    with pytest.raises(ValueError, match="settings.json: not the settings of a COMNet training"):
+        settings_of_run(tmp_path / "x.params")
+    with pytest.raises(ValueError, match="classifier_weight has shape .* expected"):
+        load_classifier(trained / "comnet_resnet10-0001.params", "comnet", None, 3, mx.cpu())
+    with pytest.raises(ValueError, match="method: 'irn', expected one of cam, comnet"):
+        load_classifier(tmp_path / "x.params", "irn", "vgg16", 3, mx.cpu())
+
+
+def test_options_belong_to_the_method(data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tool("train_cam", "--method", "cam", "--alpha", "2", "--init", "random", "--data", data, "--output", tmp_path)
+    assert "--alpha" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="batch: 4 images, expected a multiple of the group size 3"):
+        tool("train_cam", *arguments(data, tmp_path / "three", "--group-size", "3"))
+    with pytest.raises(SystemExit):
+        tool("train_cam", "--method", "comnet", "--help")
+    assert "--long-side" in capsys.readouterr().out
