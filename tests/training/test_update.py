@@ -9,14 +9,14 @@ import pytest
 from golden_steps import deviations, worst
 from published import parameter
 
-import cian.engine
+import cian.training.engine
+from cian.base.runs import Run
+from cian.base.runtime import mx
 from cian.config import Segmentation
-from cian.engine import Fit, optimizer_arrays
 from cian.models.affinity import Affinity
 from cian.models.cian import GroupCIAN
-from cian.objectives import SegmentationObjective
-from cian.runs import Run
-from cian.runtime import mx
+from cian.training.engine import Fit, optimizer_arrays
+from cian.training.objectives import SegmentationObjective
 
 LR, DECAY, MOMENTUM = 5e-4, 5e-4, 0.9
 FASTER = ("conv_embed_q_", "conv_embed_k_", "conv_embed_v_", "conv_out_", "bn_out_", "fc1_")  # ten times
@@ -123,7 +123,7 @@ def test_a_step_in_single_precision_is_near_the_published_one(shared):
 
 def with_multipliers(monkeypatch, chosen, **multipliers):
     """Every trainer gets these multipliers for the parameters whose name is `chosen`."""
-    make = cian.engine.make_trainer
+    make = cian.training.engine.make_trainer
 
     def made(net, *others):
         trainer = make(net, *others)
@@ -132,7 +132,7 @@ def with_multipliers(monkeypatch, chosen, **multipliers):
                 setattr(p, key, value if chosen(name) else getattr(p, key))
         return trainer
 
-    monkeypatch.setattr(cian.engine, "make_trainer", made)
+    monkeypatch.setattr(cian.training.engine, "make_trainer", made)
 
 
 def self_first(monkeypatch):
