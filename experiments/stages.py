@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Tuple
 
-from cian.base.files import locked, write_json
+from cian.base.files import write_json
+from cian.base.locks import locked
 
 DONE = "stage.json"
 LOG = "stage.log"

@@ -1,47 +1,52 @@
-"""What the tools share: messages for expected errors, devices, what an output folder was made of, and options of several."""
+"""What the tools share: messages for expected errors, devices, and options of several."""
 
 import logging
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
 
-from cian.base.files import read_json, write_json
-from cian.base.runtime import count_gpus, devices, end_worker
+from cian.base.runtime import count_gpus, devices, end_worker, mx
 from cian.base.stops import Diverged, Interrupted
 from cian.config import PRESETS
 
-EXPECTED = (
-    ValueError,
-    TypeError,
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    PermissionError,
-    IsADirectoryError,
-    RuntimeError,
-    Diverged,
-)
+EXPECTED = (ValueError, TypeError, OSError, RuntimeError, Diverged)
 
 
 def run_tool(main):
     """Run main(); an expected error becomes one line on standard error and status 2, a signal 128 + its number.
 
+    SIGTERM ends it like Ctrl-C does, so that no half-written file stays.
     A finished tool says on standard error how long it took and how much memory it needed at most.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    began = time.monotonic()
+    began, before = time.monotonic(), signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except Interrupted as stop:
         _end(stop, 128 + stop.signal)
-    except KeyboardInterrupt:
-        _end("interrupted; run the same command again to go on", 130)
+    except KeyboardInterrupt as stop:
+        _end("interrupted; run the same command again to go on", 128 + (stop.args[0] if stop.args else signal.SIGINT))
     except EXPECTED as error:
-        _end(f"error: {error}", 2)
+        _end(f"error: {describe(error)}", 2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kilobytes
     name = Path(sys.argv[0]).stem
     sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s, peak memory {peak:.1f} GiB (without worker processes)\n")
+
+
+def _terminate(number, frame):
+    raise KeyboardInterrupt(number)
+
+
+def describe(error):
+    """An error as one line: of an OSError file and cause, of MXNet's, which bring their C++ stack, the cause."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if isinstance(error, mx.MXNetError) else str(error)
 
 
 def _end(message, status):
@@ -55,29 +60,20 @@ def chosen_devices(text):
     return devices(text or ",".join(f"gpu{i}" for i in range(count_gpus())) or "cpu")
 
 
-def claim_output(folder, name, record):
-    """Say in folder/name (JSON) what the files there were made of; ValueError if they were made of something else."""
-    path = Path(folder) / name
-    if path.exists() and read_json(path) != record:
-        raise ValueError(
-            f"{folder}: holds files of another checkpoint or other settings (see {path}); use another --output"
-        )
-    write_json(path, record)
-
-
-def add_preset(parser):
-    """Add --preset."""
-    parser.add_argument(
-        "--preset", choices=PRESETS, default="voc12", help="set of defaults (default: voc12, the published one)"
-    )
+def add_preset(parser, of_run=False):
+    """Add --preset. of_run: it is None where it is not given, for Origin.decide_preset, since a checkpoint's run says it."""
+    told = "that of the checkpoint's run; without a run voc12, the published one" if of_run else "voc12, the published one"
+    default = None if of_run else PRESETS[0]
+    parser.add_argument("--preset", choices=PRESETS, default=default, help=f"set of defaults (default: {told})")
 
 
 def add_backbone(parser, settings_class):
-    """Add --backbone, of a checkpoint that the tool reads; see chosen_backbone."""
+    """Add --backbone, of a checkpoint that the tool reads; None where it is not given, see chosen_backbone."""
     known = ", ".join(f"{name}: {settings_class.preset(name).backbone}" for name in PRESETS)
-    parser.add_argument("--backbone", default=None, help=f"backbone of the checkpoint (default: the preset's, {known})")
+    told = f"that of the checkpoint's run; without a run the preset's, {known}"
+    parser.add_argument("--backbone", default=None, help=f"backbone of the checkpoint (default: {told})")
 
 
-def chosen_backbone(args, settings_class):
-    """The backbone given by --backbone, else that of --preset in these settings (Segmentation or Classifier)."""
-    return args.backbone or settings_class.preset(args.preset).backbone
+def chosen_backbone(origin, args, settings_class):
+    """The backbone of a checkpoint of this Origin: the run's, else --backbone, else that of --preset in these settings."""
+    return origin.decide("backbone", args.backbone, settings_class.preset(args.preset).backbone)

@@ -1,35 +1,62 @@
-"""Files that are written whole or not at all, one or several together, by one process at a time; JSON that names its file when
-it is wrong."""
+"""Files that are written whole or not at all, one or several together; JSON and npz that name their file when wrong."""
 import contextlib
-import fcntl
 import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 
-LOCK = ".lock"
+import numpy as np
+
+UNFINISHED = ".unfinished-"  # how the names of temporary files begin, so that those of a killed process can be told
 
 
 @contextlib.contextmanager
 def replacing(path):
     """Yield a temporary path beside `path` (same suffix); on success it becomes `path`, on an error it vanishes.
 
-    Missing parent folders are made. The rename is atomic, so a reader sees the old file or the new one.
+    Missing parent folders are made. The rename is atomic, so a reader sees the old file or the new one. OSError, as of a disk
+    that is full or read-only, names `path`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix="." + path.stem + "-", suffix=path.suffix, dir=str(path.parent))
-    os.close(handle)
-    temporary = Path(name)
+    path, temporary = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=UNFINISHED + path.stem + "-", suffix=path.suffix, dir=str(path.parent))
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; these are meant to be shared
         os.replace(str(temporary), str(path))
+    except OSError as error:
+        raise _naming(error, path) from None
     finally:
-        if temporary.exists():
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(OSError):  # gone already, or the disk has become read-only
+                temporary.unlink()
+
+
+def _naming(error, path):
+    """The OSError with `path` as its file, unless it names another that is no temporary one."""
+    if error.filename is not None and not Path(os.fsdecode(error.filename)).name.startswith(UNFINISHED):
+        return error
+    return OSError(error.errno, error.strerror or str(error), str(path))  # of the kind that belongs to the number
+
+
+def append_text(path, text):
+    """Append to a file, made if missing, as UTF-8; OSError, as of a full disk, names it."""
+    try:
+        with open(str(path), "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _naming(error, path) from None
+
+
+def remove_unfinished(folder):
+    """Remove the temporary files that a killed process has left in a folder, which this process has to hold."""
+    for path in Path(folder).glob(UNFINISHED + "*"):
+        path.unlink()
 
 
 def write_bytes(path, data):
@@ -50,11 +77,40 @@ def write_json(path, value):
 
 def read_json(path):
     """Read a JSON file; ValueError names the file when it is not JSON."""
-    text = Path(path).read_text(encoding="utf-8")
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # of ValueError also what is not UTF-8
         raise ValueError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_record(path):
+    """Read a JSON file that holds one object, as dict; ValueError names the file."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def write_arrays(path, arrays):
+    """Write {name: array} as npz, the bytes of np.savez, whole or not at all.
+
+    np.savez itself leaves an open archive behind when the disk is full, which complains once more when it is thrown away.
+    """
+    with replacing(path) as temporary, open(str(temporary), "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(name + ".npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def read_arrays(path, what):
+    """{name: array} of an npz file without pickles; ValueError names the file and says that it is no readable `what`."""
+    try:
+        with np.load(str(path), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # what zipfile and numpy raise on damaged bytes is of a dozen kinds
+        raise ValueError(f"{path}: cannot be read as a {what} ({str(error) or type(error).__name__})") from None
 
 
 def writable_folder(folder):
@@ -90,19 +146,3 @@ def put_in_place(made, targets, removed=()):
             elif not target.exists() or not target.samefile(kept[target]):
                 os.replace(str(kept[target]), str(target))
         raise
-
-
-@contextlib.contextmanager
-def locked(folder, occupied):
-    """Hold a folder, made if missing, for this process; its file `.lock` stays, the lock ends with the process at the latest.
-
-    Where another process holds it, occupied() is called; unless that raises, the other's end is waited for.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(str(folder / LOCK), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            occupied()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-from cian.base.files import locked, write_text
+from cian.base.files import write_text
+from cian.base.locks import locked
 
 RESULTS = "results.jsonl"
 PAPER_COLUMNS = ("table", "row", "column", "value", "unit")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -11,23 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.files import read_json, replacing, write_json, write_text
+from cian.base.files import append_text, read_arrays, read_record, write_arrays, write_json, write_text
+from cian.base.locks import hold, release
 from cian.base.parallel import processors
+
+log = logging.getLogger(__name__)
+
+#: what the record of every run says; what later versions added to it is not in older folders, and is not compared there
+RECORDED = ("tool", "settings", "init", "list", "data")
+#: circumstances that may change the last digits; --resume says so
+SAID = ("devices", "kvstore", "workers", "threads", "machine", "versions", "commit")
+#: where a state stands: numbers of resume.npz
+POSITION = ("epoch", "step", "updates")
 
 
 def settings_record(settings):
     """The fields of a settings dataclass as plain JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(settings)))
-
-
-def recorded_settings(checkpoint):
-    """Settings (dict) of the run folder of a checkpoint; None without a settings.json beside it, {} where it is no run's."""
-    path = Path(checkpoint).parent / "settings.json"
-    if not path.is_file():
-        return None
-    found = read_json(path)
-    values = found.get("settings") if isinstance(found, dict) else None
-    return values if isinstance(values, dict) else {}
 
 
 def git_commit():
@@ -55,45 +56,68 @@ class Run:
         self.state_path = self.folder / "resume.npz"
 
     def open(self, record, resume):
-        """Begin, or go on with, the run that `record` (dict, written to settings.json) describes.
+        """Begin, or go on with, the run that `record` (dict, written to settings.json) describes; hold its folder.
 
         FileExistsError for a folder that holds a run already, unless resume; ValueError when it was begun with other
-        settings or data, naming them. Facts that may differ (command, versions, commit, date) stand under "circumstances".
+        settings or data, naming them; RuntimeError while another process writes there. Facts that may differ (command,
+        versions, devices, date) stand under "circumstances"; what of them may change the last digits is logged. A folder
+        without a single step counts as not begun.
         """
-        if self.settings_path.exists():
-            if not resume and self.write:  # other workers may find what the first has just begun
-                raise FileExistsError(
-                    f"{self.folder}: holds a run already; give --resume to go on with it, or another --output"
-                )
-            found = read_json(self.settings_path)
-            keys = [key for key in sorted(set(found) | set(record)) if key != "circumstances"]
-            differ = [
-                describe_difference(key, found.get(key), record.get(key))
-                for key in keys
-                if found.get(key) != record.get(key)
-            ]
-            if differ:
-                raise ValueError(f"{self.settings_path}: the run was begun differently: {'; '.join(differ)}")
-        elif self.write:
+        if not self.write:
+            return  # workers compare their records with the first one's
+        hold(self.folder)
+        if not self.begun:
             write_json(self.settings_path, record)
+            return
+        if not resume:
+            raise FileExistsError(
+                f"{self.folder}: holds a run already; give --resume to go on with it, or another --output"
+            )
+        if not self.settings_path.exists():
+            raise FileNotFoundError(f"{self.settings_path}: missing, though a training was begun there; use another --output")
+        found = read_record(self.settings_path)
+        then, now = found.pop("circumstances", None), record.get("circumstances", {})
+        differ = [
+            describe_difference(key, found.get(key), record.get(key))
+            for key in sorted(set(found) | set(RECORDED))
+            if found.get(key) != record.get(key)
+        ]
+        if differ:
+            raise ValueError(f"{self.settings_path}: the run was begun differently: {'; '.join(differ)}")
+        then = {key: then[key] for key in SAID if key in then} if isinstance(then, dict) else {}
+        changed = [describe_difference(key, value, now.get(key)) for key, value in then.items() if value != now.get(key)]
+        if changed:
+            log.info("goes on under other circumstances, so the last digits may differ: %s", "; ".join(changed))
+
+    @property
+    def begun(self):
+        """Has a single step been made?"""
+        return self.state_path.exists() or bool(self.checkpoints()) or bool(_size(self.log_path))
+
+    def close(self):
+        """Let go of the folder. A run that has not made a single step leaves no record there, nor an empty folder."""
+        if self.write:
+            if not self.begun and self.settings_path.exists():
+                self.settings_path.unlink()
+            release(self.folder, remove=not self.begun)
 
     def log(self, **values):
         """Append one line to log.jsonl."""
         if self.write:
-            with open(self.log_path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+            append_text(self.log_path, json.dumps(values) + "\n")
 
     def cut_log(self, epoch, step):
         """Drop the log's lines of steps from (epoch, step) on: they will be made again."""
         if not (self.write and self.log_path.exists()):
             return
         kept = []
-        for line in self.log_path.read_text(encoding="utf-8").splitlines():
+        for line in self.log_path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 values = json.loads(line)
-            except ValueError:
+                before = (values["epoch"], values["step"]) < (epoch, step)
+            except (ValueError, KeyError, TypeError):
                 continue  # half a line of a run that was killed
-            if (values["epoch"], values["step"]) < (epoch, step):
+            if before:
                 kept.append(line + "\n")
         write_text(self.log_path, "".join(kept))
 
@@ -113,20 +137,25 @@ class Run:
     def save_state(self, arrays, **numbers):
         """Write {name: numpy array} and whole numbers as resume.npz."""
         if self.write:
-            with replacing(self.state_path) as temporary, open(str(temporary), "wb") as file:
-                np.savez(file, **arrays, **{"number:" + key: np.int64(value) for key, value in numbers.items()})
+            write_arrays(self.state_path, {**arrays, **{"number:" + key: np.int64(value) for key, value in numbers.items()}})
 
     def load_state(self):
         """({name: numpy array}, {number name: int}) of resume.npz, or None where there is none; ValueError names a bad file."""
         if not self.state_path.exists():
             return None
+        values = read_arrays(self.state_path, "state")
         try:
-            with np.load(str(self.state_path), allow_pickle=False) as stored:
-                values = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"{self.state_path}: not a readable state ({error})") from None
-        numbers = {name[len("number:") :]: int(values.pop(name)) for name in list(values) if name.startswith("number:")}
+            numbers = {name[len("number:") :]: int(values.pop(name)) for name in list(values) if name.startswith("number:")}
+        except (TypeError, ValueError):
+            numbers = {}
+        lacking = [name for name in POSITION if numbers.get(name, -1) < 0]
+        if lacking:
+            raise ValueError(f"{self.state_path}: not the state of a training (lacks {', '.join(lacking)})")
         return values, numbers
+
+
+def _size(path):
+    return path.stat().st_size if path.exists() else 0
 
 
 def describe_difference(key, found, wanted):
@@ -163,6 +192,20 @@ def machine():
         lines = []  # not Linux
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor() or platform.machine()}, {processors()} processors"
+
+
+def file_digest(path):
+    """SHA-256 (hex) of a file's bytes."""
+    total = hashlib.sha256()
+    with open(str(path), "rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            total.update(block)
+    return total.hexdigest()
+
+
+def tags_digest(tags, ids):
+    """SHA-256 (hex) over the image tags {id: class indices} of a list."""
+    return hashlib.sha256(json.dumps([[i, *map(int, tags[i])] for i in ids]).encode("utf-8")).hexdigest()
 
 
 def circumstances(versions):

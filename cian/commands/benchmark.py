@@ -8,13 +8,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cian.base.files import write_json
+from cian.base.origin import origin_of
+from cian.base.parallel import map_parallel
 from cian.base.results import read_paper
 from cian.base.runs import git_commit
 from cian.data.voc import open_dataset
 from cian.evaluation.crf import compare_crf
 from cian.evaluation.saliency import at_own_thresholds, measure, quality_table, scores, write_scores
 from cian.seeds.saliency import METHODS as SALIENCY
-from cian.seeds.saliency import find_maps
+from cian.seeds.saliency import check_largest, check_map, find_maps
 
 PAPER = Path(__file__).resolve().parents[2] / "experiments" / "paper.csv"
 
@@ -83,7 +85,8 @@ def parse_args(argv=None):
         help="Gluon, exported symbol and ONNX Runtime in turn on real images: time per image, deviation, equal labels",
     )
     ways.add_argument("--checkpoint", required=True, help="parameters of a network, or random for random weights")
-    ways.add_argument("--backbone", required=True, help="backbone of the checkpoint")
+    ways.add_argument("--backbone", help="of random weights, or of a checkpoint whose run does not say it")
+    ways.add_argument("--similarity", choices=("dot", "cosine"), help="of a checkpoint whose run does not say it; None is dot")
     ways.add_argument("--method", default="cian", help="network of random weights: cian, largefov or cam")
     ways.add_argument("--data", type=Path, required=True, help="data set root in VOC layout")
     ways.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
@@ -142,6 +145,8 @@ def run_saliency(args):
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     maps = find_maps(args.maps, ids) if args.maps else None
+    if maps:
+        check_largest(args.maps, list(map_parallel(check_map, [(maps[i], dataset.image_path(i)) for i in ids], args.workers)))
     with tqdm(total=len(ids), unit="image", desc="saliency") as bar:
         measured = measure(dataset, ids, args.methods.split(","), maps, args.workers, bar.update)
     if args.csv:
@@ -176,11 +181,16 @@ def run_export(args):
         raise ValueError(f"size: {'x'.join(map(str, args.size))}, expected multiples of 8 plus 1, such as 513")
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)[: args.images]
+    origin = origin_of(None if args.checkpoint == "random" else args.checkpoint)
+    origin.fill(args, backbone=None, similarity="dot")
+    origin.check_classes(dataset.classes, args.data)
+    if args.backbone is None:
+        raise ValueError(f"--backbone: missing, and there is no run's settings.json beside {args.checkpoint}")
     if args.checkpoint == "random":
         method, told = args.method, "random weights"
         net = random_network(method, args.backbone, len(dataset.classes) - (method == "cam"))
     else:
-        net, method, _ = network_of_checkpoint(args.checkpoint, args.backbone)
+        net, method, _ = network_of_checkpoint(args.checkpoint, args.backbone, args.similarity)
         told = args.checkpoint
     images = [fitted_image(dataset.image_path(image_id), args.size) for image_id in ids]
     with tqdm(total=len(ids), unit="image", desc="export") as bar:

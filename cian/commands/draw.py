@@ -15,16 +15,17 @@ OUTPUT/matching_{random,worst}.png; and how well M > 0 finds the common class in
 """
 
 import argparse
-import hashlib
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json, write_text
-from cian.base.runs import git_commit
+from cian.base.origin import origin_of
+from cian.base.outputs import claim_output
+from cian.base.runs import file_digest, git_commit
 from cian.config import Segmentation
 from cian.config.arguments import yes_or_no
 from cian.data.groups import GROUPINGS, random_pairs
@@ -50,13 +51,12 @@ def parse_args(argv):
     affinity = verbs.add_parser("affinity", help="Figure 3: what pixels look at in a reference, drawn and measured")
     affinity.set_defaults(run=draw_affinity)
     affinity.add_argument("--checkpoint", required=True, help="parameters of a CIAN network (.params)")
-    add_preset(affinity)
+    add_preset(affinity, of_run=True)
     add_backbone(affinity, Segmentation)
-    affinity.add_argument("--similarity", default="dot", choices=SIMILARITIES, help="of the network (default: dot)")
-    affinity.add_argument("--merge", default="max", choices=MERGES, help="of messages, as in training (default: max)")
-    affinity.add_argument(
-        "--merge-self", type=yes_or_no, default=True, metavar="yes|no", help="merge the query's own message (default: yes)"
-    )
+    told = "(default: as its run says, else"
+    affinity.add_argument("--similarity", choices=SIMILARITIES, help=f"of the network {told} dot)")
+    affinity.add_argument("--merge", choices=MERGES, help=f"of messages, as in training {told} max)")
+    affinity.add_argument("--merge-self", type=yes_or_no, metavar="yes|no", help=f"merge the query's own message {told} yes)")
     which = affinity.add_mutually_exclusive_group()
     which.add_argument("--pairs", type=pairs_of, default=None, metavar="ID:ID,...", help="pairs to draw")
     which.add_argument("--images", type=positive, default=4, help="pairs to draw, chosen at random (default: 4)")
@@ -80,7 +80,7 @@ def parse_args(argv):
     matching = verbs.add_parser("matching", help="COMNet's Figures 3 to 5: masks of groups of images, and matched points")
     matching.set_defaults(run=draw_matching)
     matching.add_argument("--checkpoint", required=True, help="parameters of COMNet, in its run folder")
-    matching.add_argument("--group-size", type=positive, default=2, help="images in a group (default: 2)")
+    matching.add_argument("--group-size", type=positive, help="images in a group (default: as in the training)")
     matching.add_argument("--groups", type=positive, default=50, help="random groups to measure (default: 50)")
     matching.add_argument("--images", type=positive, default=4, help="groups on a sheet (default: 4)")
     matching.add_argument("--side", type=positive, default=321, help="of the squares that are matched, pixels (default: 321)")
@@ -167,13 +167,18 @@ def draw_affinity(args):
     chosen_classes(args, dataset)
     pairs, tags = chosen_pairs(args, dataset)
     device = chosen_devices(args.devices)[0]
-    args.backbone = chosen_backbone(args, Segmentation)
+    origin = origin_of(args.checkpoint)
+    origin.check_classes(dataset.classes, args.data)
+    args.preset = origin.decide_preset(args.preset)
+    args.backbone = chosen_backbone(origin, args, Segmentation)
+    origin.fill(args, similarity="dot", merge="max", merge_self=True)
     net = load_network(args.checkpoint, args.backbone, args.similarity, device)
     if net.fc1.weight.shape[0] != len(dataset.classes):
         raise ValueError(f"{args.checkpoint}: {net.fc1.weight.shape[0]} classes, but {args.data} has {len(dataset.classes)}")
-    made_of = {key: getattr(args, key) for key in ("similarity", "merge", "merge_self", "activation")}
-    made_of["checkpoint"] = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
-    claim_output(args.output, "draw.json", made_of)
+    made_of = {key: getattr(args, key) for key in ("backbone", "similarity", "merge", "merge_self", "activation")}
+    made_of.update(checkpoint=file_digest(args.checkpoint), classes=list(dataset.classes))
+    inputs = {name: {"data": dataset.fingerprint([name]), "tags": list(tags[name])} for pair in pairs for name in pair}
+    claim_output(args.output, "draw.json", made_of, inputs)
     measured = []
     for pair in tqdm(pairs, desc="looking at pairs", unit="pair"):
         measured += look_at_pair(args, net, device, dataset, pair, tags)
@@ -189,7 +194,7 @@ def write_statistics(args, dataset, pairs, measured, made_of):
     write_text(Path(args.output) / "affinity.csv", affinity_summary.as_csv(found.summaries))
     ids = sorted({name for pair in pairs for name in pair})
     how = {"grouping": "given" if args.pairs else args.grouping, "seed": args.seed, "list": args.list, "pairs": len(pairs)}
-    made_of = {**made_of, **how, "backbone": args.backbone, "commit": git_commit(), "data": dataset.fingerprint(ids)}
+    made_of = {**made_of, **how, "commit": git_commit(), "data": dataset.fingerprint(ids)}
     write_json(Path(args.output) / "affinity.json", {"made_of": made_of, **affinity_summary.as_values(found)})
     print(f"{len(measured)} queries and references of {len(pairs)} pairs; affinity in per cent of its mass")
     print(affinity_summary.describe(found))
@@ -219,6 +224,9 @@ def draw_matching(args):
     dataset = open_dataset(args.data)
     chosen, ids, device = chosen_classes(args, dataset), dataset.read_ids(args.list), chosen_devices(args.devices)[0]
     tags = dataset.read_tags(ids, args.tags)
+    origin = origin_of(args.checkpoint)
+    origin.check_classes(dataset.classes, args.data)
+    origin.fill(args, group_size=2)
     net = load_classifier(args.checkpoint, "comnet", None, len(dataset.classes) - 1, device)
     order = list(ids)
     np.random.default_rng(args.seed).shuffle(order)

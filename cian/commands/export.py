@@ -15,7 +15,9 @@ from skimage.data import chelsea
 
 from cian.base.cli import add_preset, chosen_backbone
 from cian.base.files import write_text
+from cian.base.origin import origin_of
 from cian.config import Classifier, Segmentation
+from cian.config.arguments import yes_or_no
 from cian.data.images import read_image
 from cian.export.export import KINDS, export
 from cian.export.exported import CLASSIFIERS
@@ -31,9 +33,10 @@ from cian.export.symbols import (
     network_of_checkpoint,
     network_of_published,
 )
+from cian.models.affinity import MERGES, SIMILARITIES
 from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
-from cian.seeds.classifiers import SETTINGS, is_comnet, settings_of_run
+from cian.seeds.classifiers import SETTINGS
 
 log = logging.getLogger(__name__)
 ONNX_SIZE = (513, 513)  # the published test size
@@ -58,15 +61,22 @@ def parse_args(argv):
     parser.add_argument(
         "--backbone",
         default=None,
-        help="backbone of the checkpoint (default: the preset's, of voc12 resnet101, for a CAM vgg16; a COMNet's is known)",
+        help="backbone of the checkpoint (default: as its run says; without a run the preset's, of voc12 resnet101, for a CAM "
+        "vgg16)",
     )
-    add_preset(parser)
-    parser.add_argument("--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)")
+    add_preset(parser, of_run=True)
+    told = "(default: as its run says, else"
+    parser.add_argument("--similarity", choices=SIMILARITIES, help=f"affinity of the network {told} dot)")
+    parser.add_argument("--merge", choices=MERGES, help=f"of the messages in a --group {told} max)")
+    parser.add_argument(
+        "--merge-self", type=yes_or_no, metavar="yes|no", help=f"merge an image's own message in a --group {told} yes)"
+    )
     parser.add_argument("--method", default="cian", choices=METHODS, help="network made of ImageNet weights (default: cian)")
     parser.add_argument(
         "--classes",
         default=None,
-        help="class names, background first, comma-separated or a file with one a line (default: VOC's where the number fits)",
+        help="class names, background first, comma-separated or a file with one a line (default: as its run says, else VOC's "
+        "where the number fits)",
     )
     kind = parser.add_mutually_exclusive_group()
     for name, text in zip(KINDS, ("the network's logits (default)", "softmax over the classes", "class indices")):
@@ -117,18 +127,13 @@ def inputs(size, images, group):
     return [x.astype(np.float32) for x in batch]
 
 
-def backbone_of(args):
-    """--backbone, else the preset's for the network's method; of a COMNet that of its run."""
-    path = args.checkpoint or args.from_published
-    if is_comnet(path):
-        own = settings_of_run(path).backbone
-        if args.backbone not in (None, own):
-            raise ValueError(f"backbone: {args.backbone!r}, but {path} was trained with {own}")
-        return own
+def settings_class(args, origin):
+    """The settings class whose presets name a backbone for the network, where its run does not."""
     if args.from_published and args.method in CLASSIFIERS:
-        return chosen_backbone(args, SETTINGS[args.method])
-    cam = args.backbone is None and "classifier_weight" in read_params(path)
-    return chosen_backbone(args, Classifier if cam else Segmentation)
+        return SETTINGS[args.method]
+    known = args.backbone is not None or "backbone" in origin.settings
+    cam = not known and "classifier_weight" in read_params(args.checkpoint or args.from_published)
+    return Classifier if cam else Segmentation
 
 
 def main(argv=None):
@@ -146,7 +151,12 @@ def main(argv=None):
         if not args.size:
             args.size = ONNX_SIZE
             log.info("--onnx needs a fixed size: %d,%d; give another with --size", *args.size)
-    backbone = backbone_of(args)
+    origin = origin_of(args.checkpoint or args.from_published)
+    args.preset = origin.decide_preset(args.preset)
+    backbone = chosen_backbone(origin, args, settings_class(args, origin))
+    origin.fill(args, similarity="dot", merge="max", merge_self=True)
+    if args.group:
+        origin.decide("group_size", args.group, option="group")
     if args.checkpoint:
         net, method, count = network_of_checkpoint(args.checkpoint, backbone, args.similarity)
     else:
@@ -156,7 +166,7 @@ def main(argv=None):
         net, method, count = network_of_published(args.from_published, backbone, args.similarity, args.method, count)
     if args.onnx and method == "comnet" and (net.inter or net.intra):
         raise ValueError("--onnx: MXNet's converter does not know the operators of COMNet's matchings; only of matching none")
-    names = class_names(method, count, args.classes)
+    names = class_names(method, count, args.classes, origin)
     options = dict(
         kind=args.kind,
         enlarge=args.enlarge == "yes" or (args.enlarge is None and args.kind != "logits" and method not in CLASSIFIERS),
@@ -165,7 +175,7 @@ def main(argv=None):
         flip=args.flip,
         group=args.group,
     )
-    block, outputs = exported_block(net, method, **options)
+    block, outputs = exported_block(net, method, **options, merge=args.merge, merge_self=args.merge_self)
     block.hybridize()
     images = inputs(args.size, args.image, args.group)
     targets, deviation = export(

@@ -10,16 +10,17 @@ PNGs, and `train.py --seeds DIR` trains on it.
 
 import argparse
 import functools
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json
+from cian.base.origin import origin_of
+from cian.base.outputs import check_inputs, claim_output
 from cian.base.parallel import map_parallel
-from cian.base.runs import settings_record
+from cian.base.runs import file_digest, settings_record
 from cian.config import Classifier, Seeding, add_arguments, from_arguments
 from cian.data.cams import load_cam, save_cam
 from cian.data.images import read_image
@@ -27,7 +28,7 @@ from cian.data.voc import open_dataset
 from cian.seeds import saliency
 from cian.seeds.activation import activation_maps
 from cian.seeds.classifiers import SETTINGS as METHODS
-from cian.seeds.classifiers import load_classifier
+from cian.seeds.classifiers import load_classifier, network_record
 from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
 
 
@@ -40,8 +41,9 @@ def parse_args(argv):
     parser.add_argument(
         "--method",
         choices=sorted(METHODS),
-        default="cam",
-        help="method of the checkpoint; that of comnet lies in its run folder, which describes the network (default: cam)",
+        default=None,
+        help="method of the checkpoint; that of comnet lies in its run folder, which describes it (default: as its run says; "
+        "without a run cam)",
     )
     parser.add_argument("--data", required=True, help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
@@ -66,7 +68,7 @@ def parse_args(argv):
     parser.add_argument("--substitute-seed", type=int, default=0, help="seed that chooses these images (default: 0)")
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
-    add_preset(parser)
+    add_preset(parser, of_run=True)
     add_arguments(parser, Seeding)
     args = parser.parse_args(argv)
     if args.cams_only and args.maps:
@@ -102,23 +104,30 @@ def remove_other_seeds(output, recipe):
 
 
 def find_saliency(args, dataset, output, ids):
-    """{id: path of its saliency map}: where it will be, or that of a folder, of which names and sizes are checked."""
+    """{id: path of its saliency map}: where it will be, or that of a folder, whose maps are checked."""
     given = args.saliency_maps or (args.maps and Path(args.maps) / "saliency")
     if not given:
         return {i: output / "saliency" / f"{i}.png" for i in ids}
     maps = saliency.find_maps(given, ids)
-    run_all(saliency.check_size, [(maps[i], dataset.image_path(i)) for i in ids], "checking sizes", args.workers)
+    items = [(maps[i], dataset.image_path(i)) for i in ids]
+    largest = run_all(saliency.check_map, items, "checking saliency maps", args.workers)
+    if args.saliency_maps:  # the embedded methods' may well be empty
+        saliency.check_largest(given, largest)
     return maps
 
 
 def main(argv=None):
     args = parse_args(argv)
+    origin = origin_of(args.checkpoint)
+    args.preset, args.method = origin.decide_preset(args.preset), origin.decide("method", args.method, "cam")
+    args.backbone = chosen_backbone(origin, args, METHODS.get(args.method, Classifier))
     settings = from_arguments(args, Seeding)
     method = settings.saliency or (args.maps and recorded_saliency(args)) or saliency.DEFAULT
     if method not in saliency.METHODS:
         raise ValueError(f"saliency: {method!r}, expected one of {', '.join(saliency.METHODS)}")
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
+    origin.check_classes(dataset.classes, args.data)
     tags = dataset.read_tags(ids, args.tags)
     recipe = make_recipe(args, settings, method, ids)
     missing = [i for i in recipe["substituted"] if not dataset.mask_path(i).is_file()]
@@ -128,7 +137,10 @@ def main(argv=None):
         )
     output = Path(args.output)
     maps = find_saliency(args, dataset, output, ids)
-    claim_output(output, "seeds.json", maps_record(args, settings, method, ids, tags))
+    inputs = {i: {"image": dataset.image_digest(i), "tags": list(tags[i])} for i in ids}
+    if args.maps:
+        check_inputs(args.maps, inputs)
+    claim_output(output, "seeds.json", maps_record(args, settings, method, dataset, tags), inputs, remade=("tags",))
     if not args.maps:
         make_maps(args, settings, method, dataset, {i: tags[i] for i in ids}, maps, output)
     if args.cams_only:
@@ -147,7 +159,7 @@ def make_maps(args, settings, method, dataset, tags, maps, output):
     todo = [i for i in tags if not has_cam(output / "cam" / f"{i}.npz", tags[i])]
     if todo:
         device = chosen_devices(args.devices)[0]
-        net = load_classifier(args.checkpoint, args.method, chosen_backbone(args, Classifier), len(dataset.classes) - 1, device)
+        net = load_classifier(args.checkpoint, args.method, args.backbone, len(dataset.classes) - 1, device)
         for image_id in tqdm(todo, desc="activation maps", unit="image"):
             maps_of_image, _ = activation_maps(
                 net, read_image(dataset.image_path(image_id)), tags[image_id], settings.cam_scales, device=device
@@ -159,15 +171,21 @@ def make_maps(args, settings, method, dataset, tags, maps, output):
         run_all(write, todo, "saliency", args.workers)
 
 
-def maps_record(args, settings, method, ids, tags):
+def maps_record(args, settings, method, dataset, tags):
     """What the maps were made of, for seeds.json; with --maps ValueError if they lack one or were made differently."""
     if not args.maps:
         own = {"cam_scales": settings_record(settings)["cam_scales"], "saliency": args.saliency_maps or method}
-        return {"checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(), "made_with": own}
-    missing = [i for i in ids if not has_cam(Path(args.maps) / "cam" / f"{i}.npz", tags[i])]
+        network = network_record(args.checkpoint, args.method, args.backbone)
+        return {
+            "checkpoint": file_digest(args.checkpoint),
+            "made_with": own,
+            "network": network,
+            "classes": list(dataset.classes),
+        }
+    missing = [i for i in tags if not has_cam(Path(args.maps) / "cam" / f"{i}.npz", tags[i])]
     if missing:
         raise FileNotFoundError(
-            f"{args.maps}/cam: no activation maps of {len(missing)} of {len(ids)} ids, such as {missing[0]}"
+            f"{args.maps}/cam: no activation maps of {len(missing)} of {len(tags)} ids, such as {missing[0]}"
         )
     return read_json(Path(args.maps) / "seeds.json")
 
@@ -184,7 +202,6 @@ def recorded_saliency(args):
 
 
 def run_all(function, items, what, workers):
-    """function(item) for all items in worker processes, with a progress bar."""
+    """List of function(item) for all items, computed in worker processes, with a progress bar."""
     with tqdm(total=len(items), desc=what, unit="image") as bar:
-        for _ in map_parallel(function, items, workers, bar.update):
-            pass
+        return list(map_parallel(function, items, workers, bar.update))

@@ -8,14 +8,15 @@ masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and l
 """
 
 import argparse
-import hashlib
 from pathlib import Path
 
 from tqdm import tqdm
 
-from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices, claim_output
+from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json
-from cian.base.runs import settings_record
+from cian.base.origin import origin_of
+from cian.base.outputs import claim_output
+from cian.base.runs import file_digest, settings_record
 from cian.config import Inference, Segmentation, add_arguments, from_arguments
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
@@ -52,33 +53,42 @@ def parse_args(argv):
         "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)"
     )
     parser.add_argument(
-        "--similarity", default="dot", choices=("dot", "cosine"), help="affinity of the network (default: dot)"
+        "--similarity",
+        default=None,
+        choices=("dot", "cosine"),
+        help="affinity of the network (default: as its run says, else dot)",
     )
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     parser.add_argument("--classes", default=None, help="class names for the legend of pictures, comma-separated or a file")
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
-    add_preset(parser)
+    add_preset(parser, of_run=True)
     add_arguments(parser, Inference)
     return parser.parse_args(argv)
 
 
-def picture_predictor(args, settings, device):
-    """The predictor of --model, or of --checkpoint with the scales and the mirroring of the settings."""
+def network_of(args, origin, device):
+    """(network of --checkpoint, what decides its logits besides its parameters, for predict.json)."""
+    backbone = chosen_backbone(origin, args, Segmentation)
+    similarity = origin.decide("similarity", args.similarity, "dot")
+    net = load_network(args.checkpoint, backbone, similarity, device)
+    return net, {"backbone": backbone, "similarity": None if net.affinity is None else similarity}
+
+
+def picture_predictor(args, origin, settings, device):
+    """(predictor of --model, or of --checkpoint with the scales and mirroring of the settings; its part of predict.json)."""
     if args.model:
         if args.scales is not None or args.flip is not None:
             raise ValueError("--scales and --flip: an export brings its own; they go with --checkpoint")
-        return Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
-    net = load_network(args.checkpoint, chosen_backbone(args, Segmentation), args.similarity, device)
-    classes = class_names("cian", net.fc1.weight.shape[0], args.classes)
+        symbol, parameters = export_files(args.model)
+        predictor = Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
+        return predictor, {"checkpoint": file_digest(parameters), "symbol": file_digest(symbol), "classes": predictor.classes}
+    net, network = network_of(args, origin, device)
+    classes = class_names("cian", net.fc1.weight.shape[0], args.classes, origin)
     block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
     block.hybridize()
-    return Predictor.of_network(block, classes, device, settings.test_size)
-
-
-def digest(path):
-    """SHA-256 of a file's bytes, hex."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    predictor = Predictor.of_network(block, classes, device, settings.test_size)
+    return predictor, {"checkpoint": file_digest(args.checkpoint), "network": network, "classes": list(classes)}
 
 
 def finished_pictures(output, names):
@@ -87,14 +97,14 @@ def finished_pictures(output, names):
     ValueError where the folder holds the mask of another picture of that name.
     """
     record = output / "pictures.json"
-    done, wanted = read_json(record) if record.exists() else {}, {name: digest(path) for name, path in names.items()}
+    done, wanted = read_json(record) if record.exists() else {}, {name: file_digest(path) for name, path in names.items()}
     for name, path in names.items():
         if done.get(name, wanted[name]) != wanted[name]:
             raise ValueError(f"{path}: {output} holds the mask of another picture {name}; use another --output")
     return done, wanted
 
 
-def predict_pictures(args, settings):
+def predict_pictures(args, origin, settings):
     """Write masks and overlays of image files; the CRF works on the reduced picture, its mask is enlarged."""
     for option in ("data", "submission", "filter_tags"):
         if getattr(args, option):
@@ -105,11 +115,8 @@ def predict_pictures(args, settings):
             raise FileNotFoundError(f"{path}: no such image file")
         if names.setdefault(path.stem, path) is not path:
             raise ValueError(f"{path}: would be written as {path.stem}.png, as {names[path.stem]}; use two --output folders")
-    predictor = picture_predictor(args, settings, chosen_devices(args.devices)[0])
-    record = {"checkpoint": digest(args.checkpoint or export_files(args.model)[1]), "settings": settings_record(settings)}
-    if args.model:
-        record["symbol"] = digest(export_files(args.model)[0])
-    claim_output(args.output, "predict.json", record)
+    predictor, record = picture_predictor(args, origin, settings, chosen_devices(args.devices)[0])
+    claim_output(args.output, "predict.json", {**record, "settings": settings_record(settings)})
     output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
     done, digests = finished_pictures(output, names)
     for name, path in tqdm(names.items(), desc="predicting pictures", unit="picture"):
@@ -128,9 +135,11 @@ def predict_pictures(args, settings):
 
 def main(argv=None):
     args = parse_args(argv)
+    origin = origin_of(args.checkpoint)
+    args.preset = origin.decide_preset(args.preset)
     settings = from_arguments(args, Inference)
     if args.pictures:
-        predict_pictures(args, settings)
+        predict_pictures(args, origin, settings)
         return
     if not args.data or args.model:
         raise ValueError("expected image files, or --data with --checkpoint; --model is for image files")
@@ -140,22 +149,24 @@ def main(argv=None):
         check_submission(args.submission, dataset.classes)
     tags = dataset.read_tags(ids, args.tags) if args.filter_tags else None
     device = chosen_devices(args.devices)[0]
-    net = load_network(args.checkpoint, chosen_backbone(args, Segmentation), args.similarity, device)
+    origin.check_classes(dataset.classes, args.data)
+    net, network = network_of(args, origin, device)
     classes = net.fc1.weight.shape[0]
     if classes != len(dataset.classes):
         raise ValueError(
             f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (see its classes.txt)"
         )
-    claim_output(
-        args.output,
-        "predict.json",
-        {
-            "checkpoint": digest(args.checkpoint),
-            "fit": args.fit,
-            "filter_tags": args.filter_tags,
-            "settings": settings_record(settings),
-        },
-    )
+    record = {
+        "checkpoint": file_digest(args.checkpoint),
+        "network": network,
+        "classes": list(dataset.classes),
+        "fit": args.fit,
+        "filter_tags": args.filter_tags,
+        "settings": settings_record(settings),
+    }
+    own_tags = {} if tags is None else {i: {"tags": list(tags[i])} for i in ids}
+    inputs = {i: {"image": dataset.image_digest(i), **own_tags.get(i, {})} for i in ids}
+    claim_output(args.output, "predict.json", record, inputs)
     todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
     items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
     size = settings.test_size if args.fit == "pad" else settings.warp_size

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cian.base.locks import hold
 from cian.data import archives, coco_voc, sbd
 from cian.data.check import check_dataset
 from cian.data.lists import read_id_file
@@ -76,6 +77,7 @@ def build_voc12(args):
     expected = None if args.expect is None else read_id_file(args.expect)
     voc = args.voc or fetch(archives.VOC_2012, args.download)
     plan = sbd.make_plan(voc, args.sbd or fetch(archives.SBD, args.download), args.output, args.expect_count, expected)
+    hold(plan.output)
     with tqdm(total=len(plan.sources), unit="mask", desc="voc12") as bar:
         sbd.build(plan, args.workers, bar.update)
     from_sbd = sum(source.suffix == ".mat" for source in plan.sources.values())
@@ -120,6 +122,7 @@ def build_coco(args):
         return 0
     with tqdm(total=len(coco_voc.SPLITS), unit="file", desc="annotations") as bar:
         plan = coco_voc.make_plan(sources, counts, bar.update)
+    hold(args.output)
     with tqdm(total=sum(map(len, plan.pictures.values())), unit="image", desc="coco") as bar:
         coco_voc.build(plan, args.output, args.link, args.workers, bar.update)
     train, val = (len(plan.pictures[split]) for split in coco_voc.SPLITS)
@@ -140,7 +143,7 @@ def main(argv=None):
     args = parse_args(argv)
     try:
         return args.run(args)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         sys.stderr.write(f"\nprepare_data: {error}\n")
         return 2
     except KeyboardInterrupt:

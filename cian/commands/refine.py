@@ -6,15 +6,16 @@ which says how they were made. Masks that are there already are kept, so an inte
 
 import argparse
 import functools
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from cian.base.cli import add_preset, chosen_devices, claim_output
+from cian.base.cli import add_preset, chosen_devices
+from cian.base.origin import origin_of
+from cian.base.outputs import claim_output
 from cian.base.parallel import stream_parallel
-from cian.base.runs import folder_digest, settings_record
+from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.config import Refinement, add_arguments, from_arguments
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label
@@ -37,7 +38,7 @@ def parse_args(argv):
     parser.add_argument("--pictures", type=int, default=0, metavar="N", help="also write OUTPUT/pictures/sheet.png of N images")
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     parser.add_argument("--workers", type=int, default=None, help="processes for walk and CRF (default: all processors)")
-    add_preset(parser)
+    add_preset(parser, of_run=True)
     add_arguments(parser, Refinement)
     args = parser.parse_args(argv)
     if needs_boundary(args.refine) != bool(args.checkpoint):
@@ -61,18 +62,21 @@ def write_sheet(path, dataset, cams, output, settings, ids, boundary_of):
 
 def main(argv=None):
     args = parse_args(argv)
+    origin = origin_of(args.checkpoint)
+    args.preset = origin.decide_preset(args.preset)
     settings = from_arguments(args, Refinement)
     dataset = open_dataset(args.data)
+    origin.check_classes(dataset.classes, args.data)
     ids = dataset.read_ids(args.list)
-    record = {"refine": args.refine, "cams": folder_digest(args.cams, ids, ".npz")}
+    record = {"refine": args.refine, "cams": folder_digest(args.cams, ids, ".npz"), "classes": list(dataset.classes)}
     record["settings"] = {name: settings_record(settings)[name] for name in USED[args.refine]}
     net = None
     if args.checkpoint:
         device = chosen_devices(args.devices)[0]
         net = load_boundary_network(args.checkpoint, args.backbone, device)
-        record["checkpoint"] = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
+        record["checkpoint"] = file_digest(args.checkpoint)
     output = Path(args.output)
-    claim_output(output, "refine.json", record)
+    claim_output(output, "refine.json", record, {i: {"image": dataset.image_digest(i)} for i in ids})
 
     def boundary_of(image_id):
         if net is None:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from cian.base.origin import NETWORK, origin_of
 from cian.base.runs import folder_digest
 from cian.base.runtime import mx
 from cian.config import Segmentation, from_arguments
@@ -18,7 +19,17 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__)
     add_training_options(parser, Segmentation)
     parser.add_argument("--seeds", required=True, help="folder of label PNGs to train on (255 unlabelled), ID.png")
+    parser.set_defaults(preset=None)  # not given: of round two's network that of its run
     return parser.parse_args(argv)
+
+
+def chosen_settings(args, dataset):
+    """The settings of the options; in round two preset and network are those of the run of --init, where it has one."""
+    origin = origin_of(args.init if args.round == 2 else None)
+    args.preset = origin.decide_preset(args.preset)
+    origin.fill(args, **dict.fromkeys(NETWORK))
+    origin.check_classes(dataset.classes, args.data)
+    return from_arguments(args, Segmentation)
 
 
 def start_network(net, args, settings):
@@ -35,20 +46,19 @@ def start_network(net, args, settings):
 
 def main(argv=None):
     args = parse_args(argv)
-    settings = from_arguments(args, Segmentation)
     dataset = open_dataset(args.data)
+    settings = chosen_settings(args, dataset)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
     labels = Path(args.seeds)
     labels_digest = folder_digest(labels, ids, ".png")
     training = Training(args, settings, "cian")
-    training.begin("train", dataset, ids, seeds=labels_digest)
-
     objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
     start_network(objective.net, args, settings)
     examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
     size = settings.group_size
     plan = training.plan(ids, tags, size, settings.grouping)
+    training.begin("train", dataset, ids, tags, seeds=labels_digest)
 
     def to_arrays(batch_ids, made):
         images, crops = made

@@ -72,11 +72,10 @@ def main(argv=None):
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
     training = Training(args, settings, args.method)
-    training.begin("train_cam", dataset, ids)
-
     make = prepare_comnet if args.method == "comnet" else prepare_cam
     objective, examples, size = make(args, settings, dataset, training.devices)
     plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
+    training.begin("train_cam", dataset, ids, tags)
 
     def to_arrays(batch_ids, made):
         arrays = made[0], multi_hot(batch_ids, tags, len(dataset.classes))[:, 1:]

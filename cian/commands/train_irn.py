@@ -9,8 +9,9 @@ import functools
 
 from tqdm import tqdm
 
+from cian.base.files import read_json, write_json
 from cian.base.parallel import map_parallel
-from cian.base.runs import folder_digest
+from cian.base.runs import folder_digest, settings_record
 from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
 from cian.data.voc import open_dataset
@@ -24,6 +25,16 @@ def parse_args(argv):
     add_training_options(parser, BoundaryTraining, with_tags=False)
     parser.add_argument("--cams", required=True, help="folder with ID.npz, class activation maps of make_seeds.py")
     return parser.parse_args(argv)
+
+
+def remove_other_labels(folder, made_of):
+    """Remove the labels of a start that was given up and had other settings; labels.json says what they are made of."""
+    path = folder / "labels.json"
+    if path.exists() and read_json(path) == made_of:
+        return
+    for label in folder.glob("*.png"):
+        label.unlink()
+    write_json(path, made_of)
 
 
 def make_labels(dataset, ids, cams, folder, settings):
@@ -49,5 +60,8 @@ def main(argv=None):
     labels = training.run.folder / "labels"
     examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))
     training.begin("train_irn", dataset, ids, cams=cams_digest)
+    if training.run.write and not training.run.begun:
+        made_of = {"cams": cams_digest, "data": dataset.fingerprint(ids), "settings": settings_record(settings)}
+        remove_other_labels(labels, made_of)
     make_labels(dataset, ids, args.cams, labels, settings)
     print(training.fit(objective, training.plan(ids), examples.make_batch, lambda batch_ids, made: made))

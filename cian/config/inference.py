@@ -11,12 +11,12 @@ class Seeding(Settings):
     """From classifier to seeds (paper, "Initial Seeds")."""
 
     cam_scales: Tuple[float, ...] = setting(
-        (0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added"
+        (0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added", above=0, most=16
     )
-    cam_threshold: float = setting(0.3, "foreground where the class activation is at least this")
+    cam_threshold: float = setting(0.3, "foreground where the class activation is at least this", least=0, most=1)
     saliency: str = setting("", "method of the embedded saliency; empty: the default of cian.seeds.saliency")
     saliency_threshold: float = setting(
-        -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)"
+        -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)", most=1
     )
 
     presets = {"voc12": {}, "animals": dict(cam_scales=(0.5, 1.0, 1.5)), "scenes": dict(cam_scales=(1.0, 1.5))}
@@ -26,13 +26,13 @@ class Seeding(Settings):
 class Inference(Settings):
     """Multi-scale prediction and dense CRF (published code, FIDELITY rows 22-25)."""
 
-    test_size: int = setting(513, "images are padded to this square, pixels; larger ones to their own size")
-    warp_size: int = setting(513, "images are resized to this square to make pseudo labels, pixels")
+    test_size: int = setting(513, "images are padded to this square, pixels; larger ones to their own size", least=1)
+    warp_size: int = setting(513, "images are resized to this square to make pseudo labels, pixels", least=1)
     scales: Tuple[float, ...] = setting(
-        (0.75, 1.0, 1.25), "scales whose logits are averaged, with their maximum; 1 is needed"
+        (0.75, 1.0, 1.25), "scales whose logits are averaged, with their maximum; 1 is needed", above=0, most=16
     )
     flip: bool = setting(True, "average with the mirrored image")
-    crf_iterations: int = setting(5, "mean-field iterations of the CRF; 0 leaves it out")
+    crf_iterations: int = setting(5, "mean-field iterations of the CRF; 0 leaves it out", least=0)
     crf: str = setting(
         "exact", "exact: all classes; pruned: those that cannot win left out, faster", ("exact", "pruned")
     )

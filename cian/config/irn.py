@@ -18,23 +18,35 @@ class BoundaryTraining(Settings):
 
     backbone: str = setting("resnet50v1b", "network that makes the features")
     displacement: bool = setting(True, "train the displacement branch too; masks of classes do not need it")
-    radius: int = setting(10, "pairs of pixels of the boundary map, of stride 4, are nearer than this in the losses")
-    confident_foreground: float = setting(0.3, "labels: object where the class activation is above this, after a CRF")
-    confident_background: float = setting(0.05, "labels: background where no class activation is above this, after a CRF")
-    label_crf_iterations: int = setting(10, "mean-field iterations of that CRF; 0 leaves it out")
-    crop: int = setting(512, "side of the square training crops, pixels; a multiple of 16")
-    train_scales: Tuple[float, ...] = setting((0.5, 1.5), "smallest and largest factor of the random scaling")
-    batch: int = setting(32, "images in an update, over all devices and workers")
-    epochs: int = setting(3, "passes over the training list")
+    radius: int = setting(10, "pairs of pixels of the boundary map, of stride 4, are nearer than this in the losses", least=2)
+    confident_foreground: float = setting(
+        0.3, "labels: object where the class activation is above this, after a CRF", least=0, most=1
+    )
+    confident_background: float = setting(
+        0.05, "labels: background where no class activation is above this, after a CRF", least=0, most=1
+    )
+    label_crf_iterations: int = setting(10, "mean-field iterations of that CRF; 0 leaves it out", least=0)
+    crop: int = setting(512, "side of the square training crops, pixels; a multiple of 16", least=1)
+    train_scales: Tuple[float, ...] = setting((0.5, 1.5), "smallest and largest factor of the random scaling", above=0, most=16)
+    batch: int = setting(32, "images in an update, over all devices and workers", least=1)
+    epochs: int = setting(3, "passes over the training list", least=1)
     optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
-    lr: float = setting(0.1, "learning rate at the start")
-    fast_lr_mult: float = setting(10.0, "factor on the learning rate of the displacement branch")
-    momentum: float = setting(0.0, "momentum of sgd; the published 0.9 never reaches the optimizer")
-    weight_decay: float = setting(1e-4, "L2 decay of weights and gammas; biases and betas have none")
+    lr: float = setting(0.1, "learning rate at the start", above=0)
+    fast_lr_mult: float = setting(10.0, "factor on the learning rate of the displacement branch", least=0)
+    momentum: float = setting(0.0, "momentum of sgd; the published 0.9 never reaches the optimizer", least=0, most=1)
+    weight_decay: float = setting(1e-4, "L2 decay of weights and gammas; biases and betas have none", least=0)
     schedule: str = setting("iteration", "poly decay stepped per iteration, as published, or per epoch", ("epoch", "iteration"))
-    power: float = setting(0.9, "power of the poly decay")
+    power: float = setting(0.9, "power of the poly decay", least=0)
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained besides the backbone's")
-    seed: int = setting(0, "seed of everything random")
+    seed: int = setting(0, "seed of everything random", least=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.confident_background > self.confident_foreground:
+            raise ValueError(
+                f"confident_background: {self.confident_background:g}, expected at most confident_foreground, "
+                f"{self.confident_foreground:g}"
+            )
 
     presets = {
         "voc12": {},
@@ -55,14 +67,18 @@ class BoundaryTraining(Settings):
 class Refinement(Settings):
     """From class activation to masks, by the random walk or without."""
 
-    cam_threshold: float = setting(0.15, "none and crf: background where no class activation is above this")
-    walk_threshold: float = setting(0.25, "walk: background where no score is above this")
-    walk_radius: int = setting(5, "the walk steps to pixels of the boundary map, of stride 4, nearer than this")
-    walk_beta: float = setting(10.0, "power of the affinities: larger, and the walk keeps more to places without boundary")
-    walk_exponent: int = setting(8, "the walk takes 2 to this power steps")
-    boundary_size: int = setting(512, "images are padded to this square for the network, pixels; larger ones to their own size")
+    cam_threshold: float = setting(0.15, "none and crf: background where no class activation is above this", least=0, most=1)
+    walk_threshold: float = setting(0.25, "walk: background where no score is above this", least=0, most=1)
+    walk_radius: int = setting(5, "the walk steps to pixels of the boundary map, of stride 4, nearer than this", least=2)
+    walk_beta: float = setting(
+        10.0, "power of the affinities: larger, and the walk keeps more to places without boundary", least=0
+    )
+    walk_exponent: int = setting(8, "the walk takes 2 to this power steps", least=0, most=30)
+    boundary_size: int = setting(
+        512, "images are padded to this square for the network, pixels; larger ones to their own size", least=1
+    )
     boundary_flip: bool = setting(True, "boundaries: average with the mirrored image")
-    crf_iterations: int = setting(10, "crf: mean-field iterations")
+    crf_iterations: int = setting(10, "crf: mean-field iterations", least=0)
 
     presets = {
         "voc12": {},

@@ -1,26 +1,34 @@
-"""What all settings are: dataclasses whose fields explain themselves, with presets and checked types."""
+"""What all settings are: dataclasses whose fields explain themselves, with presets, checked types and ranges."""
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass, field
 
 PRESETS = ("voc12", "animals", "scenes")
 
 
-def setting(default, text, choices=None):
-    """A dataclass field with its help text and, where limited, the allowed values."""
-    return field(default=default, metadata={"help": text, "choices": choices})
+def setting(default, text, choices=None, least=None, above=None, most=None):
+    """A dataclass field with its help text and, where limited, the allowed values: choices, or a range of numbers.
+
+    least, most: the ends of a range that belong to it; above: the lower end of one that does not hold it. Of a field of several
+    numbers they hold for each.
+    """
+    return field(
+        default=default, metadata={"help": text, "choices": choices, "least": least, "above": above, "most": most}
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Base: presets by name, and types checked when made."""
+    """Base: presets by name, and types and ranges checked when made."""
 
     presets = {}
 
     def __post_init__(self):
         for item in dataclasses.fields(self):
             check_type(item, getattr(self, item.name))
+            check_range(item, getattr(self, item.name))
 
     @classmethod
     def preset(cls, name="voc12", **changes):
@@ -48,3 +56,28 @@ def check_type(item, value):
     choices = item.metadata["choices"]
     if choices and value not in choices:
         raise ValueError(f"{item.name}: {value!r}, expected one of {', '.join(map(str, choices))}")
+
+
+def check_range(item, value):
+    """ValueError unless every number of `value` is finite and in the range of a dataclass field."""
+    least, above, most = (item.metadata[name] for name in ("least", "above", "most"))
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, (bool, str)):
+            continue
+        good = math.isfinite(number) and (least is None or number >= least) and (above is None or number > above)
+        if not (good and (most is None or number <= most)):
+            raise ValueError(f"{item.name}: {show_number(value)}, expected {describe_range(least, above, most)}")
+
+
+def show_number(value):
+    """A value as it would be typed on a command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def describe_range(least, above, most):
+    """A range of `setting` in words."""
+    if least is not None:
+        return f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+    words = [f"more than {above:g}"] if above is not None else []
+    words += [f"at most {most:g}"] if most is not None else []
+    return ", ".join(words) or "a finite number"

@@ -15,31 +15,31 @@ class Training(Settings):
         "frozen", "backbone batch normalisation: frozen on global statistics, or trained", ("frozen", "trained")
     )
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained, such as conv0,fire2")
-    crop: int = setting(321, "side of the square training crops, pixels")
-    batch: int = setting(16, "images in an update, over all devices and workers")
-    epochs: int = setting(20, "passes over the training list")
+    crop: int = setting(321, "side of the square training crops, pixels", least=1)
+    batch: int = setting(16, "images in an update, over all devices and workers", least=1)
+    epochs: int = setting(20, "passes over the training list", least=1)
     optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
-    lr: float = setting(5e-4, "learning rate at the start")
-    fast_lr_mult: float = setting(10.0, "factor on the learning rate of the new layers (affinity, fc1, classifier)")
-    momentum: float = setting(0.9, "momentum of sgd")
-    weight_decay: float = setting(5e-4, "L2 decay of weights and gammas; biases and betas have none")
+    lr: float = setting(5e-4, "learning rate at the start", above=0)
+    fast_lr_mult: float = setting(10.0, "factor on the learning rate of the new layers (affinity, fc1, classifier)", least=0)
+    momentum: float = setting(0.9, "momentum of sgd", least=0, most=1)
+    weight_decay: float = setting(5e-4, "L2 decay of weights and gammas; biases and betas have none", least=0)
     schedule: str = setting(
         "epoch", "poly decay stepped per epoch, as published, or per iteration", ("epoch", "iteration")
     )
-    power: float = setting(0.9, "power of the poly decay")
-    seed: int = setting(0, "seed of everything random")
+    power: float = setting(0.9, "power of the poly decay", least=0)
+    seed: int = setting(0, "seed of everything random", least=0)
 
 
 @dataclass(frozen=True)
 class Segmentation(Training):
     """Training of the CIAN network (paper, "Implementation Details" and the published code)."""
 
-    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
+    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling", above=0, most=16)
     affinity: bool = setting(True, "the affinity block; without it the plain DeepLab-LargeFOV of Table 1")
     similarity: str = setting("dot", "affinity of two pixels", ("dot", "cosine"))
     merge: str = setting("max", "how the messages of several references are combined (Eq. 5)", ("max", "avg"))
     merge_self: bool = setting(True, "the image's own message takes part in the merging")
-    group_size: int = setting(2, "images in a group: the query and its references")
+    group_size: int = setting(2, "images in a group: the query and its references", least=1)
     grouping: str = setting("common", "groups with a common class, or random ones (Table 3)", ("common", "random"))
     losses: str = setting(
         "ce+cp",
@@ -74,9 +74,9 @@ class Classifier(Training):
     """Training of the classifier behind the seeds (paper, "Initial Seeds"; what it leaves open is chosen here)."""
 
     backbone: str = setting("vgg16", "network that makes the features")
-    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling")
-    epochs: int = setting(15, "passes over the training list")
-    lr: float = setting(1e-3, "learning rate at the start")
+    train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling", above=0, most=16)
+    epochs: int = setting(15, "passes over the training list", least=1)
+    lr: float = setting(1e-3, "learning rate at the start", above=0)
 
     presets = {
         "voc12": {},
@@ -119,21 +119,21 @@ class Matching(Training):
         ("statistics", "frozen", "trained"),
     )
     freeze: str = setting("conv0,bn0,stage1,stage2", "comma-separated prefixes of parameters that are not trained")
-    long_side: Tuple[float, ...] = setting((320, 640), "least and largest long side of the resized image, pixels")
-    crop: int = setting(512, "side of the square training crops, pixels")
-    epochs: int = setting(5, "passes over the training list")
-    lr: float = setting(0.1, "learning rate at the start")
-    momentum: float = setting(0.0, "momentum of sgd; IRN sets 0.9, which its code never uses")
-    weight_decay: float = setting(1e-4, "L2 decay of weights and gammas; biases and betas have none")
+    long_side: Tuple[float, ...] = setting((320, 640), "least and largest long side of the resized image, pixels", least=1)
+    crop: int = setting(512, "side of the square training crops, pixels", least=1)
+    epochs: int = setting(5, "passes over the training list", least=1)
+    lr: float = setting(0.1, "learning rate at the start", above=0)
+    momentum: float = setting(0.0, "momentum of sgd; IRN sets 0.9, which its code never uses", least=0, most=1)
+    weight_decay: float = setting(1e-4, "L2 decay of weights and gammas; biases and betas have none", least=0)
     schedule: str = setting("iteration", "poly decay stepped per iteration, as published, or per epoch", ("epoch", "iteration"))
     matching: str = setting("both", "matchings of the last features (Table II)", ("none", "inter", "intra", "both"))
-    group_size: int = setting(2, "images that are matched with each other (N of Table I)")
-    alpha: float = setting(1.5, "factor on the features where images match (Eq. 5, Table III)")
+    group_size: int = setting(2, "images that are matched with each other (N of Table I)", least=1)
+    alpha: float = setting(1.5, "factor on the features where images match (Eq. 5, Table III)", least=0)
     side: str = setting("cam", "side of a mask that counts: larger mean class activation, or feature norm", ("cam", "norm"))
     padding: str = setting(
         "matched", "padding of the crops in inter-matching: matched like all else, or ignored (ours)", ("matched", "ignored")
     )
-    k: int = setting(8, "points that each point is matched with in its image (Table IV)")
+    k: int = setting(8, "points that each point is matched with in its image (Table IV)", least=1)
     distance: str = setting("l2", "nearest points: Euclidean, or largest inner product (Eq. 6)", ("l2", "dot"))
     residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")
 

@@ -1,12 +1,11 @@
 """Files of class activation maps (CAM), `ID.npz`, and of labels made from them, `ID.png`: what seeds are made from and are."""
 
-import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from cian.base.files import replacing
+from cian.base.files import read_arrays, write_arrays
 from cian.data.images import IGNORE, read_label
 
 
@@ -20,8 +19,7 @@ def save_cam(path, class_ids, maps):
     if class_ids.size == 0:
         class_ids = class_ids.astype(np.int64)
     check_cam(path, class_ids, maps)
-    with replacing(path) as temporary, open(str(temporary), "wb") as file:
-        np.savez(file, classes=class_ids.astype(np.int64), maps=maps.astype(np.float16))
+    write_arrays(path, {"classes": class_ids.astype(np.int64), "maps": maps.astype(np.float16)})
 
 
 def load_cam(path):
@@ -31,11 +29,7 @@ def load_cam(path):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such CAM file")
-    try:
-        with np.load(str(path), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: cannot be read as a CAM file ({error})") from None
+    found = read_arrays(path, "CAM file")
     if set(found) != {"classes", "maps"}:
         raise ValueError(f"{path}: expected the arrays classes and maps, found {', '.join(sorted(found)) or 'none'}")
     class_ids, maps = found["classes"], found["maps"]

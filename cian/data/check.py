@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base.parallel import map_parallel
-from cian.data.images import IGNORE, read_image, read_label
+from cian.data.images import IGNORE, LABEL_ENDINGS, find_file, read_image, read_label
 
 
 def check_dataset(dataset, ids, tags=None, masks=True, workers=None, progress=None):
@@ -22,7 +22,7 @@ def check_dataset(dataset, ids, tags=None, masks=True, workers=None, progress=No
     if folder is not None and not Path(folder).is_dir():
         faults.append(f"{folder}: no such folder of masks")
         folder = None
-    items = [(dataset.image_path(name), None if folder is None else Path(folder) / f"{name}.png", known.get(name))
+    items = [(dataset.image_path(name), None if folder is None else find_file(folder, name, LABEL_ENDINGS), known.get(name))
              for name in ids]
     notes = []
     check = functools.partial(check_image, classes=dataset.classes)

@@ -15,7 +15,8 @@ from typing import Dict, Tuple
 
 from PIL import Image, UnidentifiedImageError
 
-from cian.base.files import read_json, replacing, write_json, write_text
+from cian.base.files import UNFINISHED, read_json, replacing, write_json, write_text
+from cian.base.locks import HELD
 from cian.base.parallel import map_parallel
 from cian.data.coco import Picture, read_instances
 from cian.data.coco_masks import semantic_mask
@@ -113,7 +114,7 @@ def is_finished(root, record):
 
     ValueError where `root` holds anything else, or COCO made from other annotation files.
     """
-    root, left = Path(root), "." + Path(_UNFINISHED).stem  # what a first write leaves that was interrupted
+    root, left = Path(root), (UNFINISHED, HELD)  # what a first write leaves that was interrupted
     if not root.exists() or (root.is_dir() and all(entry.name.startswith(left) for entry in root.iterdir())):
         return False
     for name in (_FINISHED, _UNFINISHED):

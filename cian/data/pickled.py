@@ -1,4 +1,4 @@
-"""Reading a NumPy file that holds one pickled dictionary of arrays, without executing anything in it.
+"""Reading a NumPy file that holds one pickled dictionary of arrays or lists, without executing anything in it.
 
 Unpickling can run any code, so the reader lets through only the few names such a file is made of, and puts stand-ins
 in their place: not even NumPy's own functions are called. Made for the cls_labels.npy of weakly supervised papers.
@@ -10,10 +10,11 @@ import numpy as np
 
 
 def read_dictionary(path):
-    """The dictionary of a NumPy file that holds a single pickled one; keys text or int, values numeric arrays.
+    """The dictionary of a NumPy file that holds a single pickled one, alone or as the one element of an array.
 
-    Nothing in the file is executed. Raises ValueError that names the file and, where the file asks for anything but
-    arrays of numbers, what it asked for.
+    Keys are text or int. Values are numeric arrays, numbers, text, or lists, tuples and sets of these, as lists. Nothing in
+    the file is executed. Raises ValueError that names the file and, where the file asks for anything but arrays of numbers and
+    text, what it asked for.
     """
     with open(str(path), "rb") as handle:
         try:
@@ -22,7 +23,7 @@ def read_dictionary(path):
             shape, _, dtype = header[version](handle)
         except (ValueError, KeyError) as error:
             raise ValueError(f"{path}: not a NumPy .npy file of version 1 or 2 ({error})") from None
-        if shape != () or dtype != np.dtype(object):
+        if shape not in ((), (1,)) or dtype != np.dtype(object):
             raise ValueError(f"{path}: expected one pickled dictionary, found an array of {dtype} with shape {shape}")
         try:
             content = _ArrayUnpickler(handle).load()
@@ -31,13 +32,28 @@ def read_dictionary(path):
     content = content.content[0] if isinstance(content, _Array) and len(content.content) == 1 else content
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a dictionary, found {type(content).__name__}")
-    keys = [key.value if isinstance(key, _Scalar) else key for key in content]
+    keys = [_text(key.value if isinstance(key, _Scalar) else key) for key in content]
     wrong = [key for key in keys if isinstance(key, bool) or not isinstance(key, (int, str))]
     if wrong:
         raise ValueError(f"{path}: expected text or whole numbers as keys, found {wrong[0]!r}")
     if len(set(keys)) < len(keys):
         raise ValueError(f"{path}: a key is there twice, found {len(keys)} keys, {len(set(keys))} of them different")
-    return {key: value.content if isinstance(value, _Array) else value for key, value in zip(keys, content.values())}
+    return {key: _plain(value) for key, value in zip(keys, content.values())}
+
+
+def _plain(value):
+    """A value without stand-ins: numeric arrays, numbers and text as they are, anything that holds several as a list."""
+    if isinstance(value, _Scalar):
+        return value.value
+    value = value.content if isinstance(value, _Array) else value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_text(_plain(part)) for part in value]
+    return value
+
+
+def _text(value):
+    """bytes as text, as Python 2 wrote it; anything else as it is. UnicodeDecodeError is a ValueError."""
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 class _StandIn:
@@ -73,12 +89,13 @@ class _DType(_StandIn):
     def __setstate__(self, state):
         self.order = state[1]
 
-    def numeric(self):
+    def simple(self):
+        """The numpy.dtype, if it is one of numbers or text."""
         if not (isinstance(self.code, str) and isinstance(self.order, str)):
             raise ValueError(f"type {self.code!r} with byte order {self.order!r}, expected text")
         dtype = np.dtype(self.code if self.order == "|" else self.order + self.code)
-        if dtype.kind not in "biuf":
-            raise ValueError(f"values of type {dtype}, expected numbers")
+        if dtype.kind not in "biufUS":
+            raise ValueError(f"values of type {dtype}, expected numbers or text")
         return dtype
 
 
@@ -95,19 +112,20 @@ class _Array(_StandIn):
         if isinstance(data, list):  # an object array: kept as the list it is
             self.content = data
             return
-        dtype = dtype.numeric()
+        dtype = dtype.simple()
         if len(data) != dtype.itemsize * math.prod(shape):
             raise ValueError(f"{len(data)} bytes for an array of {dtype} with shape {shape}")
         self.content = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 class _Scalar(_StandIn):
-    """numpy scalar(dtype, bytes)."""
+    """numpy scalar(dtype, bytes): a number or text."""
 
     __slots__ = ("value",)
 
     def __init__(self, dtype, data):
-        self.value = np.frombuffer(data, dtype.numeric(), count=1)[0].item()
+        dtype = dtype.simple()
+        self.value = _text(np.frombuffer(data, dtype, count=1)[0].item()) if dtype.itemsize else ""
 
     def __hash__(self):
         return hash(self.value)
@@ -116,15 +134,36 @@ class _Scalar(_StandIn):
         return isinstance(other, _Scalar) and self.value == other.value
 
 
+class _Dictionary(dict):
+    """OrderedDict and defaultdict, whose factory is of no use here."""
+
+    def __init__(self, *_):
+        super().__init__()
+
+    def __setstate__(self, state):
+        raise ValueError("unexpected state for a dictionary")
+
+
+class _List(list):
+    """set, frozenset and list by name: called with their content, or only an argument, as of defaultdict."""
+
+    def __setstate__(self, state):
+        raise ValueError("unexpected state for a list")
+
+
 _ALLOWED = {("numpy", "ndarray"): _Subtype, ("numpy", "dtype"): _DType, ("_codecs", "encode"): _Encode}
 _ALLOWED.update({(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")})
 _ALLOWED.update({(f"numpy.{core}.multiarray", "scalar"): _Scalar for core in ("core", "_core")})
+_ALLOWED.update({("collections", name): _Dictionary for name in ("OrderedDict", "defaultdict")})
+_ALLOWED.update({(module, name): _List for module in ("builtins", "__builtin__") for name in ("set", "frozenset", "list")})
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Knows the names that arrays of numbers are made of, in files of NumPy 1 and 2, and refuses every other."""
 
     def find_class(self, module, name):
+        if module.split(".")[0] == "torch":
+            raise pickle.UnpicklingError("it holds torch tensors; save arrays, {key: value.numpy() for each}")
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it refers to '{module}.{name}', which arrays of numbers do not need")
         return _ALLOWED[module, name]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from cian.data.images import to_rgb
+from cian.data.images import no_such_image, refuse_lost_depth, to_rgb, white_of
 
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION = 0x0112
@@ -41,11 +41,12 @@ def read_picture(source, sides):
 
 def _read_file(path, sides):
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such image file")
+        raise no_such_image(path)
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv switches it on for the whole process
     try:
         with Image.open(path) as image:
             size = image.size
+            refuse_lost_depth(image)
             image.draft("RGB" if image.mode == "YCbCr" else image.mode, (max(sides), max(sides)))  # JPEG: decode fewer pixels
             return _fit(image, sides), _upright_size(image, size)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
@@ -69,12 +70,13 @@ def _fit(image, sides):
 
 def _reduced(image, size):
     """A picture of any mode in RGB at a smaller size (width, height): averaged to about twice that, then bicubic."""
+    white = white_of(image)
     factor = tuple(max(1, int(old / new / 2)) for old, new in zip(image.size, size))
     rows = max(1, BAND // (image.width * factor[1])) * factor[1]
     bands = []
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        bands.append(np.asarray(Image.fromarray(to_rgb(band)).reduce(factor)))
+        bands.append(np.asarray(Image.fromarray(to_rgb(band, white)).reduce(factor)))
     averaged = Image.fromarray(np.concatenate(bands))
     return averaged.resize(size, Image.BICUBIC, box=(0, 0, image.width / factor[0], image.height / factor[1]))
 

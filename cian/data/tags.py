@@ -1,17 +1,23 @@
-"""Image tags from annotation XML, from the cls_labels.npy of the field, or from CSV (row 13 of FIDELITY.md).
+"""Image tags from annotation XML, from the cls_labels.npy of the field, or from CSV and TSV (row 13 of FIDELITY.md).
+
+A table may name its images by id, by file or path, and a .npy also by number: 2007000032 is 2007_000032, 42 is
+COCO_val2014_000000000042 or 000042.
 
 Every error names the file and, where there is one, the image: what was found and what was expected.
 """
 import csv
 import io
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
+from cian.data.lists import image_id, read_text_file
 from cian.data.pickled import read_dictionary
 
-ID_DIGITS = 6  # of the running number in VOC's ids: 2007000032 is 2007_000032
+#: ids that a whole number stands for, in its group
+NUMBERED = [re.compile(pattern) for pattern in (r"(\d{4}_\d{6})", r"COCO_\w+_(\d{12})", r"(\d+)")]
 
 
 def read_xml(path, classes):
@@ -36,7 +42,7 @@ def read_xml(path, classes):
 
 
 def open_table(path, classes):
-    """A function from id to tags (sorted tuple of class indices) over a .npy or .csv file, which is read once.
+    """A function from id to tags (sorted tuple of class indices) over a .npy, .csv or .tsv file, which is read once.
 
     The function raises ValueError for an id that the file lacks or an image without tags; opening raises
     FileNotFoundError, or ValueError for another ending, an unknown class or a malformed file.
@@ -48,24 +54,37 @@ def open_table(path, classes):
         raise FileNotFoundError(f"{path}: no such file of image tags")
     table = READERS[path.suffix.lower()](path, classes)
 
-    def look_up(image_id):
-        if image_id not in table:
-            raise ValueError(f"{path}: id '{image_id}' is not among its {len(table)} images")
-        if not table[image_id]:
-            raise ValueError(f"{path}: image '{image_id}' has no tag, expected at least one")
-        return table[image_id]
+    def look_up(name):
+        key = name if name in table else number_of(name)
+        if key not in table:
+            raise ValueError(f"{path}: id '{name}' is not among its {len(table)} images, such as {next(iter(table), 'none')}")
+        if not table[key]:
+            raise ValueError(f"{path}: image '{name}' has no tag, expected at least one")
+        return table[key]
 
     return look_up
 
 
+def number_of(name):
+    """The whole number that stands for an id in a cls_labels.npy, or None."""
+    found = next(filter(None, (pattern.fullmatch(name) for pattern in NUMBERED)), None)
+    return found and int(found.group(1).replace("_", ""))
+
+
 def read_csv(path, classes):
-    """All tags of a CSV file with header `id,CLASS,...` and values 0 and 1; classes it does not name are absent."""
+    """All tags of a file with header `id,CLASS,...` and values 0 and 1; classes it does not name are absent.
+
+    Columns are separated as in the header: by commas, semicolons or tabs.
+    """
+    text = read_text_file(path)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(",;\t", key=first.count)
     try:
-        rows = list(csv.reader(io.StringIO(Path(path).read_text(encoding="utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a UTF-8 CSV file ({error})") from None
+        rows = list(csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a CSV file ({error})") from None
     header = [cell.strip() for cell in rows[0]] if rows else []
-    if len(header) < 2 or header[0] != "id":
+    if len(header) < 2 or header[0].lower() != "id":
         raise ValueError(f"{path}: expected a header 'id,CLASS,...', found {','.join(header) or 'an empty file'}")
     columns = [_class_index(name, classes, path) for name in header[1:]]
     if len(set(columns)) < len(columns):
@@ -75,32 +94,58 @@ def read_csv(path, classes):
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
-        if len(cells) != len(header) or not set(cells[1:]) <= {"0", "1"}:
+        if len(cells) != len(header) or not image_id(cells[0]) or not set(cells[1:]) <= set(FLAGS):
             raise ValueError(f"{path}, row {number}: expected an id and {len(columns)} values 0 or 1, "
                              f"found {','.join(cells)}")
-        if cells[0] in table:
-            raise ValueError(f"{path}, row {number}: id '{cells[0]}' has a row already")
-        table[cells[0]] = tuple(sorted(index for index, cell in zip(columns, cells[1:]) if cell == "1"))
+        name = image_id(cells[0])
+        if name in table:
+            raise ValueError(f"{path}, row {number}: id '{name}' has a row already")
+        table[name] = tuple(sorted(index for index, cell in zip(columns, cells[1:]) if FLAGS[cell]))
     return table
 
 
 def read_npy(path, classes):
-    """All tags of a cls_labels.npy: {id: sorted tuple of class indices}; numbers become ids, text ids stay."""
+    """All tags of a cls_labels.npy: {id or number: sorted tuple of class indices}.
+
+    Values are 0 or 1, of any type, one a class without background, or with the background first, which is not read; or the
+    names of the image's classes.
+    """
     table = {}
     for key, values in read_dictionary(path).items():
-        name = key if isinstance(key, str) else _voc_id(key, path)
-        if not isinstance(values, np.ndarray) or values.shape != (len(classes) - 1,):
-            raise ValueError(f"{path}: image '{name}': expected {len(classes) - 1} values, one a class without "
-                             f"background, found {getattr(values, 'shape', type(values).__name__)}")
+        name = image_id(key) if isinstance(key, str) else key
+        if isinstance(key, str) and not name:
+            raise ValueError(f"{path}: expected image ids as keys, found {key!r}")
         if name in table:
-            raise ValueError(f"{path}: image '{name}' is there twice, as a number and as text")
-        if not np.isin(values, (0, 1)).all():
-            raise ValueError(f"{path}: image '{name}': expected values 0 and 1, found {np.unique(values).tolist()}")
-        table[name] = tuple(int(index) + 1 for index in np.flatnonzero(values))
+            raise ValueError(f"{path}: image '{name}' is there twice, such as by its id and its file")
+        table[name] = _indices(values, f"{path}: image '{name}'", classes, path)
+    twice = [name for name in table if isinstance(name, str) and number_of(name) in table]
+    if twice:
+        raise ValueError(f"{path}: image '{twice[0]}' is there twice, as a number and as text")
     return table
 
 
-READERS = {".npy": read_npy, ".csv": read_csv}
+def _indices(values, where, classes, path):
+    """The classes of one image: sorted tuple of indices; ValueError begins with `where`."""
+    parts = [values] if isinstance(values, str) else values
+    if isinstance(values, np.ndarray) and values.size == max(values.shape, default=0):  # one axis, others of length 1
+        parts = values.ravel().tolist()
+    if isinstance(parts, list) and parts and all(isinstance(part, str) for part in parts):
+        return tuple(sorted({_class_index(part.strip(), classes, path) for part in parts}))
+    if not isinstance(parts, list) or len(parts) not in (len(classes) - 1, len(classes)):
+        found = f"{len(values)} values" if isinstance(values, list) else getattr(values, "shape", type(values).__name__)
+        raise ValueError(
+            f"{where}: expected {len(classes) - 1} values, one a class without background, or {len(classes)} with it first, "
+            f"or the names of its classes, found {found}"
+        )
+    foreign = [part for part in parts if isinstance(part, (list, str)) or part not in (0, 1)]
+    if foreign:
+        raise ValueError(f"{where}: expected values 0 and 1, found {foreign[:3]}")
+    first = 1 if len(parts) < len(classes) else 0  # of the index
+    return tuple(index for index, part in enumerate(parts, first) if part and index)
+
+
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True}
+READERS = {".npy": read_npy, ".csv": read_csv, ".tsv": read_csv}
 
 
 def _class_index(name, classes, path):
@@ -114,10 +159,3 @@ def _is_difficult(entry, path):
     if text not in ("0", "1"):
         raise ValueError(f"{path}: expected <difficult> 0 or 1, found '{text}'")
     return text == "1"
-
-
-def _voc_id(number, path):
-    year, running = divmod(int(number), 10 ** ID_DIGITS)
-    if not 1000 <= year <= 9999:
-        raise ValueError(f"{path}: expected image numbers such as 2007000032, found {number}")
-    return f"{year}_{running:0{ID_DIGITS}d}"

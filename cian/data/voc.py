@@ -1,8 +1,8 @@
 """A data set in the layout of Pascal VOC: paths, lists of ids, image tags and a fingerprint.
 
-    root/JPEGImages/ID.jpg, Annotations/ID.xml, SegmentationClassAug/ID.png (or SegmentationClass),
+    root/JPEGImages/ID.jpg (or .png, .tif, ...), Annotations/ID.xml, SegmentationClassAug/ID.png (or SegmentationClass),
     ImageSets/Segmentation/LIST.txt, and classes.txt where the classes are not those of VOC;
-    tags.csv (`id,cat,person`) instead of the folder Annotations where that would be 100,000 files, as for COCO
+    tags.csv (`id,cat,person`), or the cls_labels.npy of the field, instead of the XMLs where those would be 100,000 files
 """
 import hashlib
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Tuple
 
 from cian.data import tags
+from cian.data.images import LABEL_ENDINGS, PICTURE_ENDINGS, find_file, no_such_image
 from cian.data.lists import find_list, read_id_file, read_lines
 
 VOC_CLASSES = (
@@ -17,7 +18,8 @@ VOC_CLASSES = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 MAX_CLASSES = 255  # label images hold indices 0..254; 255 is "ignore"
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")  # the first that exists is used
-TAG_TABLE = "tags.csv"  # the image tags of a data set without a folder Annotations
+TAG_TABLE = "tags.csv"  # the image tags of a data set without annotation XMLs
+TAG_TABLES = (TAG_TABLE, "cls_labels.npy")  # the first that is there is used
 SAMPLE_BYTES = 4096  # of the middle and the end of each image, for the fingerprint
 
 
@@ -57,8 +59,8 @@ class VOCDataset:
     classes: Tuple[str, ...] = VOC_CLASSES
 
     def image_path(self, image_id):
-        """Path of the JPEG of an id."""
-        return self.root / "JPEGImages" / f"{image_id}.jpg"
+        """Path of the image of an id: ID.jpg, or else the only image of that name, see `find_file`."""
+        return find_file(self.root / "JPEGImages", image_id, PICTURE_ENDINGS)
 
     def annotation_path(self, image_id):
         """Path of the annotation XML of an id."""
@@ -66,9 +68,9 @@ class VOCDataset:
 
     @property
     def tag_table(self):
-        """root/tags.csv where it is there and no folder Annotations is, else None."""
-        path = self.root / TAG_TABLE
-        return path if path.is_file() and not (self.root / "Annotations").is_dir() else None
+        """root/tags.csv or else root/cls_labels.npy, where there is one and no annotation XML, else None."""
+        paths = [self.root / name for name in TAG_TABLES if (self.root / name).is_file()]
+        return paths[0] if paths and next((self.root / "Annotations").glob("*.xml"), None) is None else None
 
     @property
     def mask_folder(self):
@@ -77,8 +79,8 @@ class VOCDataset:
         return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def mask_path(self, image_id):
-        """Path of the ground-truth PNG of an id, in `mask_folder`."""
-        return self.mask_folder / f"{image_id}.png"
+        """Path of the ground-truth PNG of an id, in `mask_folder`, see `find_file`."""
+        return find_file(self.mask_folder, image_id, LABEL_ENDINGS)
 
     def list_path(self, name):
         """Path of a list: ImageSets/Segmentation/NAME.txt, or `name` itself where it is the path of a text file.
@@ -112,6 +114,13 @@ class VOCDataset:
             return lambda image_id: tags.read_xml(self.annotation_path(image_id), self.classes)
         return tags.open_table(source, self.classes)
 
+    def image_digest(self, image_id):
+        """SHA-256 (hex) of an image's size and of SAMPLE_BYTES each from its middle and its end: another image has another.
+
+        Raises FileNotFoundError for a missing image.
+        """
+        return hashlib.sha256(_sample(self.image_path(image_id))).hexdigest()
+
     def fingerprint(self, ids):
         """SHA-256 (hex) that tells whether two runs saw the same data, wherever it lies on the disk.
 
@@ -127,11 +136,8 @@ class VOCDataset:
         folder = self.mask_folder  # looked up once: this loop runs over 10,000 ids
         for image_id in ids:
             _add(total, str(image_id).encode("utf-8"))
-            image = self.image_path(image_id)
-            if not image.is_file():
-                raise FileNotFoundError(f"{image}: no such image file")
-            _add(total, _sample(image))
-            for path in (self.annotation_path(image_id), folder / f"{image_id}.png"):
+            _add(total, _sample(self.image_path(image_id)))
+            for path in (self.annotation_path(image_id), find_file(folder, image_id, LABEL_ENDINGS)):
                 _add(total, path.read_bytes() if path.is_file() else None)
         return total.hexdigest()
 
@@ -142,6 +148,8 @@ def _add(total, data):
 
 
 def _sample(path):
+    if not path.is_file():
+        raise no_such_image(path)
     size = path.stat().st_size
     with open(str(path), "rb") as handle:
         handle.seek(size // 2)

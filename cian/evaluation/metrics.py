@@ -11,7 +11,7 @@ from typing import Tuple
 import joblib
 import numpy as np
 
-from cian.data.images import IGNORE, read_label
+from cian.data.images import IGNORE, LABEL_ENDINGS, find_file, read_label
 
 CHUNK = 8  # images a worker takes at a time: starting a task costs less than reading one image
 
@@ -172,7 +172,8 @@ def _count_chunk(predictions, truths, ids, classes, seeds):
     total = np.zeros((classes, classes + 1), np.int64)
     for name in ids:
         path = predictions / (name + ".png")
-        total += confusion_matrix(read_label(truths / (name + ".png")), read_label(path), classes, seeds, name=path)
+        truth = read_label(find_file(truths, name, LABEL_ENDINGS))
+        total += confusion_matrix(truth, read_label(path), classes, seeds, name=path)
     return total
 
 

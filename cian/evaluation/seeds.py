@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from cian.base.files import replacing, write_text
 from cian.base.parallel import map_parallel
 from cian.data.cams import load_cam, resize_maps
-from cian.data.images import IGNORE, read_label
+from cian.data.images import IGNORE, LABEL_ENDINGS, find_file, read_label
 from cian.evaluation.metrics import Scores, confusion_matrix
 
 THRESHOLDS = tuple(step / 50 for step in range(1, 50))  # 0.02, 0.04 .. 0.98
@@ -167,13 +167,13 @@ def worst(scores, count):
 
 def _score_file(seeds, truths, classes, name):
     path = seeds / f"{name}.png"
-    return score_seed(read_label(truths / f"{name}.png"), read_label(path), classes, path)
+    return score_seed(read_label(find_file(truths, name, LABEL_ENDINGS)), read_label(path), classes, path)
 
 
 def _count_chunk(cams, truths, classes, levels, ids):
     total = np.zeros((classes, len(levels) + 1, classes), np.int64)
     for name in ids:
-        path, mask = cams / f"{name}.npz", truths / f"{name}.png"
+        path, mask = cams / f"{name}.npz", find_file(truths, name, LABEL_ENDINGS)
         class_ids, maps = load_cam(path)
         truth = read_label(mask)
         if class_ids.size and class_ids.max() >= classes:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.files import put_in_place, writable_folder
+from cian.base.files import put_in_place, writable_folder, write_text
 from cian.base.runtime import mx
 from cian.export.check import verify
 from cian.models.checkpoint import named_arrays
 from cian.models.multi_scale import MultiScale
+from cian.models.params import write_params
 
 ENDINGS = ("-symbol.json", "-0000.params")
 KINDS = ("logits", "probabilities", "labels")
@@ -171,8 +172,8 @@ def export(name, block, outputs, about, images, overwrite=False, extra=None):
     arrays = {key: value for key, value in named_arrays(block).items() if key.split(":", 1)[1] in known}
     with tempfile.TemporaryDirectory(prefix="." + name.name + "-", dir=str(writable_folder(name.parent))) as folder:
         made = [Path(folder) / (name.name + ending) for ending in ENDINGS]
-        made[0].write_text(text, encoding="utf-8")
-        mx.nd.save(str(made[1]), arrays)
+        write_text(made[0], text)
+        write_params(made[1], arrays)
         chosen = block.chosen_logits if isinstance(block, Output) and block.kind == "labels" else None
         deviation = verify(Path(folder) / name.name, block, images, chosen)
         made += extra(Path(folder) / name.name) if extra else []

@@ -84,8 +84,12 @@ def network_of_published(path, backbone, similarity="dot", method="cian", classe
     return net, method, classes
 
 
-def exported_block(net, method, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0):
-    """(block, names of its outputs) to export. group: images in a group, 0 for the network of single images."""
+def exported_block(net, method, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0,
+                   merge="max", merge_self=True):  # fmt: skip
+    """(block, names of its outputs) to export. group: images in a group, 0 for the network of single images.
+
+    merge, merge_self: of a group's messages, as in training (GroupCIAN).
+    """
     if method in CLASSIFIERS or group:
         if tuple(scales) != (1.0,) or flip or enlarge or (group and kind != "logits"):
             raise ValueError("several scales, mirroring, enlarging and labels are for segmentation networks of single images")
@@ -95,7 +99,7 @@ def exported_block(net, method, kind="logits", enlarge=False, size=None, scales=
             return net, ["scores"]
         if method in CLASSIFIERS:
             return ClassifierOutput(net, kind), ["scores", "maps"]
-        return GroupCIAN(net, group), ["self_logits", "cross_logits"]
+        return GroupCIAN(net, group, merge, merge_self), ["self_logits", "cross_logits"]
     return inference_block(net, kind, enlarge, size, scales, flip), [kind]
 
 
@@ -114,14 +118,22 @@ def about(method, backbone, classes, kind="logits", enlarge=False, size=None, sc
     }
 
 
-def class_names(method, count, text=None):
-    """Names of `count` classes: those of `text` (given_classes), else VOC's where the number fits, else class1, class2, ..."""
+def class_names(method, count, text=None, origin=None):
+    """Names of `count` classes: those of `text` (given_classes), else VOC's where the number fits, else class1, class2, ...
+
+    origin: that of the checkpoint; names that its run says come first, and `text` may not contradict them (ValueError).
+    """
+    background = () if method in CLASSIFIERS else ("background",)
+    recorded = None if origin is None or origin.classes is None else origin.classes[1 - len(background) :]
     if text is not None:
         names = given_classes(text, method)
         if len(names) != count:
             raise ValueError(f"classes: {len(names)} names, the checkpoint has {count} classes")
+        if recorded is not None:
+            origin.check_classes(names if background else (origin.classes[0], *names), "--classes")
         return names
-    background = () if method in CLASSIFIERS else ("background",)
+    if recorded is not None and len(recorded) == count:
+        return recorded
     voc = background + VOC_CLASSES[1:]
     return voc if count == len(voc) else background + tuple(f"class{index}" for index in range(1, count - len(background) + 1))
 

@@ -1,10 +1,8 @@
 """IRN's boundary network on whole images: the network of a checkpoint, and its boundary maps."""
 
-from pathlib import Path
-
 import numpy as np
 
-from cian.base.runs import recorded_settings
+from cian.base.origin import origin_of
 from cian.base.runtime import mx
 from cian.models.checkpoint import load_parameters, read_params
 from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
@@ -13,16 +11,16 @@ from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 def load_boundary_network(checkpoint, backbone=None, device=None):
     """The IRN of a checkpoint of tools/train_irn.py, on `device`, hybridized.
 
-    backbone: None takes the one that the checkpoint's run folder names. FileNotFoundError or ValueError say what is wrong.
+    backbone: None takes the one that the checkpoint's run folder names, which another may not contradict. FileNotFoundError
+    or ValueError say what is wrong.
     """
     arrays = read_params(checkpoint)
     if "boundary6_weight" not in arrays:
         raise ValueError(f"{checkpoint}: not a checkpoint of train_irn.py (no boundary6_weight)")
+    origin = origin_of(checkpoint)
+    backbone = origin.decide("backbone", backbone)
     if backbone is None:
-        backbone = (recorded_settings(checkpoint) or {}).get("backbone")
-        if backbone is None:
-            path = Path(checkpoint).parent / "settings.json"
-            raise FileNotFoundError(f"{path}: no settings of a run, expected beside the checkpoint; or name the --backbone")
+        raise FileNotFoundError(f"{origin.path}: no settings of a run, expected beside the checkpoint; or name the --backbone")
     net = IRN(backbone, displacement="displace8_weight" in arrays)
     net.initialize(ctx=device)
     load_parameters(net, arrays, str(checkpoint))

@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
-from cian.base.files import replacing
 from cian.base.runtime import mx
+from cian.models.params import write_params
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def named_arrays(net):
 
 def save_checkpoint(path, arrays):
     """Write {`arg:NAME` or `aux:NAME`: NDArray}, such as named_arrays returns, to `path` (.params), whole or not at all."""
-    with replacing(path) as temporary:
-        mx.nd.save(str(temporary), arrays)
+    write_params(path, arrays)
 
 
 def load_parameters(net, arrays, source, allow_missing=()):

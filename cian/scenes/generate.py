@@ -22,7 +22,8 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from cian.base.files import LOCK, locked, read_json, write_bytes, write_json, write_text
+from cian.base.files import UNFINISHED, read_json, remove_unfinished, write_bytes, write_json, write_text
+from cian.base.locks import LOCK, locked
 from cian.data.images import IGNORE, write_label
 from cian.scenes.backgrounds import BACKGROUNDS, clutter, overlap, place
 from cian.scenes.objects import KINDS, draw_object
@@ -70,6 +71,8 @@ def _write_missing(root, settings, workers, progress):
     lists = {"train_aug": [f"train_{k:05d}" for k in range(settings["train"])],
              "val": [f"val_{k:05d}" for k in range(settings["val"])]}
     names = [name for ids in lists.values() for name in ids]
+    for folder in ("", "JPEGImages", "Annotations", "SegmentationClassAug", "ImageSets/Segmentation"):
+        remove_unfinished(root / folder)  # of a generation that was killed
     missing = [name for name in names if not _mask_path(root, name).is_file()]  # the mask is the last file of an image
     if len(missing) < len(names):
         progress(len(names) - len(missing))
@@ -93,7 +96,7 @@ def _is_finished(root, settings):
     """Whether `root` holds the data set of these settings; False if empty or unfinished, ValueError if foreign."""
     if root.exists() and not root.is_dir():
         raise ValueError(f"{root}: expected a folder, found a file")
-    ours = (LOCK, "." + Path(_UNFINISHED).stem)
+    ours = (LOCK, UNFINISHED)
     if not root.exists() or all(path.name.startswith(ours) for path in root.iterdir()):
         return False  # nothing there but what an interrupted first write leaves
     for name in (_FINISHED, _UNFINISHED):

@@ -1,8 +1,7 @@
 """The classifiers behind seeds and masks, by method: their settings, and the network that a checkpoint belongs to."""
 
-from pathlib import Path
-
-from cian.base.runs import recorded_settings
+from cian.base.origin import origin_of
+from cian.base.runs import settings_record
 from cian.config import Classifier, Matching
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params
@@ -20,18 +19,29 @@ def comnet(settings, classes):
 
 def is_comnet(checkpoint):
     """Does a checkpoint lie in the run folder of a COMNet training?"""
-    return "matching" in (recorded_settings(checkpoint) or {})
+    return origin_of(checkpoint).method == "comnet"
 
 
 def settings_of_run(checkpoint):
     """The config.Matching of the run folder in which a checkpoint lies; FileNotFoundError or ValueError say what is wrong."""
-    path, values = Path(checkpoint).parent / "settings.json", recorded_settings(checkpoint)
-    if values is None:
-        raise FileNotFoundError(f"{path}: no such file; the network of a COMNet checkpoint is described by its run folder")
-    if "matching" not in values:
-        raise ValueError(f"{path}: not the settings of a COMNet training (train_cam.py --method comnet)")
-    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    origin = origin_of(checkpoint)
+    if not origin.path.is_file():
+        raise FileNotFoundError(
+            f"{origin.path}: no such file; the network of a COMNet checkpoint is described by its run folder"
+        )
+    if origin.method != "comnet":
+        raise ValueError(f"{origin.path}: not the settings of a COMNet training (train_cam.py --method comnet)")
+    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in origin.settings.items()}
     return Matching.preset("voc12", **tuples)
+
+
+def network_record(checkpoint, method, backbone):
+    """What decides the maps of a classifier besides its parameters: plain JSON values, for the record of an output folder."""
+    if method != "comnet":
+        return {"method": method, "backbone": backbone}
+    settings = settings_record(settings_of_run(checkpoint))
+    deciding = ("backbone", "matching", "alpha", "k", "side", "distance", "residual", "padding")
+    return {"method": method, **{name: settings[name] for name in deciding}}
 
 
 def load_classifier(checkpoint, method, backbone, classes, device):

@@ -6,6 +6,7 @@ of any other, are read by `find_maps` and `read_saliency`. The methods here need
 An image of one colour, or of one pixel, has nothing that stands out: its map is 0, all background.
 """
 
+import logging
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -14,12 +15,15 @@ import numpy as np
 from PIL import Image
 
 from cian.base.files import replacing
-from cian.data.images import open_image, read_image
+from cian.data.images import open_header, open_image, read_image, white_of
 from cian.seeds.barrier import minimum_barrier
 from cian.seeds.superpixels import distances, geodesic_distances, normalise, segment, to_lab
 
+log = logging.getLogger(__name__)
+
 DEFAULT = "mbd-warm"
-MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+LEAST = 1.5 / 255  # of a map that holds more than 0 and 1
 
 
 def saliency(image, method=DEFAULT):
@@ -115,7 +119,7 @@ METHODS = {
 
 
 def find_maps(folder, ids):
-    """Paths of the saliency maps of `ids` in a folder, as a dict: ID.png (.jpg, .jpeg, .bmp) or ID_METHOD.png.
+    """Paths of the saliency maps of `ids` in a folder, as a dict: ID.png (or another of MAP_SUFFIXES) or ID_METHOD.png.
 
     FileNotFoundError when the folder or a map is missing, ValueError when an image has two; both name them.
     """
@@ -124,7 +128,7 @@ def find_maps(folder, ids):
         raise FileNotFoundError(f"{folder}: no such folder of saliency maps")
     wanted, found = set(ids), {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in MAP_SUFFIXES:
+        if path.suffix.lower() not in MAP_SUFFIXES or path.name.startswith("."):
             continue
         name = path.stem if path.stem in wanted else path.stem.rpartition("_")[0]
         if name in wanted and name in found:
@@ -140,34 +144,51 @@ def find_maps(folder, ids):
     return found
 
 
-def check_size(item):
-    """Raise ValueError unless a map has its image's size; item = (path of the map, path of the image). Reads headers only."""
-    sizes = []
-    for path in item:
-        try:
-            with Image.open(str(path)) as image:
-                sizes.append(image.size[::-1])
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be decoded as an image ({error})") from None
-    if sizes[0] != sizes[1]:
-        raise ValueError(f"{item[0]}: expected the size of its image, {sizes[1]} (H, W), found {sizes[0]}")
+def check_map(item):
+    """The largest value of a saliency map, a fraction; item = (path of the map, path of the image).
+
+    ValueError unless it is a map that `read_saliency` takes, of its image's size; of the image only the header is read.
+    """
+    map_path, image_path = item
+    with open_header(image_path) as image:
+        size = image.size[::-1]
+    return float(read_saliency(map_path, size).max())
+
+
+def check_largest(folder, largest):
+    """ValueError where no map of a folder reaches more than 1 of 255, that is, where they hold 0 and 1; see `check_map`.
+
+    Such maps would all be background. A warning says how many are so, if only some: they may be of images without an object.
+    """
+    low = sum(0 < value <= LEAST for value in largest)
+    if largest and max(largest) <= LEAST:
+        values = "only 0" if not low else "only 0 and 1"
+        expected = "0..255 (or 16 bits, or floats of 0..1)"
+        raise ValueError(f"{folder}: saliency maps of {values}, expected {expected}; multiply them by 255")
+    if low:
+        log.warning("%s: %d of %d saliency maps have no value above 1 of 255; all of such an image is background", folder, low,
+                    len(largest))  # fmt: skip
 
 
 def read_saliency(path, size):
-    """Read a grey map, 8 or 16 bits, as float32 (H, W) in [0, 1]; size = (H, W) of its image.
+    """Read a grey map, 8 or 16 bits or floats, as float32 (H, W) in [0, 1]; size = (H, W) of its image.
 
     A colour file counts as grey when its channels are equal up to JPEG's rounding. FileNotFoundError; ValueError names
-    the file when it is not grey or has another size.
+    the file when it is not grey, has another size, or numbers that are none of 0..255, 0..65535 and, as floats, 0..1.
     """
     image = open_image(path)
     values = np.asarray(image.convert("L") if image.mode == "1" else image)
     if image.mode == "RGB" and np.ptp(values.astype(np.int16), axis=2).max() <= 2:
         values = values[..., 1]
-    if image.mode not in ("1", "L", "RGB") and not image.mode.startswith("I") or values.ndim != 2:
+    if image.mode not in ("1", "L", "RGB", "F") and not image.mode.startswith("I") or values.ndim != 2:
         raise ValueError(f"{path}: expected a grey saliency map, found an image of mode {image.mode}")
     if values.shape != tuple(size):
         raise ValueError(f"{path}: expected the size of its image, {tuple(size)} (H, W), found {values.shape}")
-    return values.astype(np.float32) / (65535 if image.mode.startswith("I") else 255)
+    try:
+        white = white_of(image) or 255
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return values.astype(np.float32) / white
 
 
 def write_saliency(dataset, folder, method, image_id):

@@ -1,11 +1,12 @@
 """What the tools that train share: options, devices, workers and run folder, and the training itself to its last checkpoint."""
 
+import os
 import time
 
 from tqdm import tqdm
 
 from cian.base.cli import add_preset, chosen_devices
-from cian.base.runs import Run, circumstances, settings_record
+from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
 from cian.base.runtime import mx, versions
 from cian.config import add_arguments
 from cian.data.loader import Loader, Plan
@@ -40,14 +41,20 @@ class Training:
         self.args, self.settings = args, settings
         self.devices = chosen_devices(args.devices)
         distributed = args.kvstore.startswith("dist")
+        if distributed and "DMLC_ROLE" not in os.environ:
+            raise ValueError(
+                f"--kvstore {args.kvstore} needs the processes that tools/launch.py starts: put "
+                "`python tools/launch.py -n 2 -s 1 --` in front of the command"
+            )
         self._store = mx.kv.create(args.kvstore) if distributed else args.kvstore
         self._rank, self._ranks = (self._store.rank, self._store.num_workers) if distributed else (0, 1)
         self.run = Run(args.output, f"{name}_{settings.backbone}", write=self._rank == 0)
 
-    def begin(self, tool, dataset, ids, **digests):
+    def begin(self, tool, dataset, ids, tags=None, **digests):
         """Begin the run folder, or with --resume go on in it; its settings.json records what decides the training.
 
-        tool: its name; ids: of the training list; digests: of inputs besides the data set, by name. Errors: see Run.open.
+        Call it when all that may fail beforehand has been done. tool: its name; ids: of the training list; tags: their
+        image tags; digests: of inputs besides the data set, by name. Errors: see Run.open.
         """
         record = {
             "tool": tool,
@@ -55,8 +62,19 @@ class Training:
             "init": str(self.args.init),
             "list": self.args.list,
             "data": dataset.fingerprint(ids),
+            "preset": self.args.preset,
+            "classes": list(dataset.classes),
             **digests,
-            "circumstances": circumstances(versions()),
+            "tags": None if tags is None else tags_digest(tags, ids),
+            "weights": file_digest(self.args.init) if os.path.isfile(self.args.init) else None,
+            "shares": self._ranks * len(self.devices),  # each has batch statistics of its own
+            "circumstances": {
+                **circumstances(versions()),
+                "devices": [str(device) for device in self.devices],
+                "kvstore": self.args.kvstore,
+                "workers": self._ranks,
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+            },
         }
         self.run.open(record, self.args.resume)
 
@@ -73,9 +91,12 @@ class Training:
         the arrays that the objective takes. Errors: see Fit.train.
         """
         bar = TrainingBar(self.settings.epochs, self.settings.batch)
-        with Loader(plan, make_batch, self.args.workers) as loader:
-            Fit(objective, loader, self.run, self.settings, self.devices, self._store, bar).train(to_arrays)
-        bar.close()
+        try:
+            with Loader(plan, make_batch, self.args.workers) as loader:
+                Fit(objective, loader, self.run, self.settings, self.devices, self._store, bar).train(to_arrays)
+        finally:
+            bar.close()
+            self.run.close()
         return self.run.checkpoint_path(self.settings.epochs - 1)
 
 

@@ -1,10 +1,23 @@
 """Settings: presets, types and command lines."""
 
 import argparse
+import dataclasses
+import typing
 
 import pytest
 
-from cian.config import Classifier, Inference, Matching, Seeding, Segmentation, add_arguments, from_arguments
+from cian.config import (
+    BoundaryTraining,
+    Classifier,
+    Inference,
+    Matching,
+    Refinement,
+    Seeding,
+    Segmentation,
+    add_arguments,
+    from_arguments,
+)
+from cian.config.settings import check_range
 from cian.models.comnet import BACKBONES, COMNet
 
 
@@ -46,6 +59,38 @@ def test_unknown_and_wrong_values_are_named():
         Inference.preset("voc12", scales=1.0)
     with pytest.raises(ValueError, match="merge: 'sum', expected one of max, avg"):
         Segmentation.preset("voc12", merge="sum")
+
+
+@pytest.mark.parametrize("cls, name, value, expected", [
+    (Classifier, "epochs", 0, "0, expected 1 or more"),
+    (Classifier, "batch", -4, "-4, expected 1 or more"),
+    (Segmentation, "crop", 0, "0, expected 1 or more"),
+    (Segmentation, "lr", float("nan"), "nan, expected more than 0"),
+    (Segmentation, "lr", float("inf"), "inf, expected more than 0"),
+    (Segmentation, "lr", 0.0, "0.0, expected more than 0"),
+    (Segmentation, "seed", -1, "-1, expected 0 or more"),
+    (Segmentation, "momentum", 1.5, "1.5, expected 0 to 1"),
+    (Classifier, "train_scales", (1.0, 0.0), "1.0,0.0, expected more than 0, at most 16"),
+    (Inference, "scales", (float("nan"),), "nan, expected more than 0"),
+    (Inference, "crf_iterations", -1, "-1, expected 0 or more"),
+    (Seeding, "cam_threshold", 1.01, "1.01, expected 0 to 1"),
+    (Seeding, "saliency_threshold", 6.0, "6.0, expected at most 1"),
+    (Seeding, "saliency_threshold", float("-inf"), "-inf, expected at most 1"),
+    (BoundaryTraining, "confident_background", 0.9, "0.9, expected at most confident_foreground, 0.3"),
+    (Refinement, "walk_exponent", 64, "64, expected 0 to 30"),
+])
+def test_numbers_out_of_range_are_named(cls, name, value, expected):
+    with pytest.raises(ValueError, match=f"^{name}: {expected}"):
+        cls.preset("voc12", **{name: value})
+
+
+@pytest.mark.parametrize("cls", [Segmentation, Classifier, Matching, Inference, Seeding, BoundaryTraining, Refinement])
+def test_every_number_has_a_range_that_holds_its_default(cls):
+    for item in dataclasses.fields(cls):
+        is_number = item.type in (int, float) or typing.get_origin(item.type) is tuple
+        limited = any(item.metadata[key] is not None for key in ("least", "above", "most", "choices"))
+        assert limited == is_number or item.metadata["choices"], item.name
+        check_range(item, item.default)
 
 
 def parse(words, cls=Segmentation):

@@ -1,4 +1,4 @@
-"""The backbone that a tool expects of a checkpoint: --backbone, else that of --preset."""
+"""The backbone that a tool expects of a checkpoint without a run beside it: --backbone, else that of --preset."""
 
 import argparse
 from pathlib import Path
@@ -9,6 +9,7 @@ from scripts import module_of
 from voc_trees import write_dataset, write_image
 
 from cian.base.cli import add_backbone, add_preset, chosen_backbone
+from cian.base.origin import origin_of
 from cian.base.runtime import mx
 from cian.config import Classifier, Segmentation
 from cian.data.cams import load_cam
@@ -34,9 +35,11 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_backbone_given_or_of_the_preset(settings, words, expected):
     parser = argparse.ArgumentParser()
-    add_preset(parser)
+    add_preset(parser, of_run=True)
     add_backbone(parser, settings)
-    assert chosen_backbone(parser.parse_args(words), settings) == expected
+    args, published = parser.parse_args(words), origin_of(None)
+    args.preset = published.decide_preset(args.preset)
+    assert chosen_backbone(published, args, settings) == expected
 
 
 def checkpoint(path, method, backbone):

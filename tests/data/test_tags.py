@@ -1,18 +1,17 @@
 """Image tags from XML, cls_labels.npy and CSV; the restricted reader of pickled dictionaries."""
-import os
 import pickle
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
+from pickles import save_pickle
 from voc_trees import write_annotation
 
 from cian.base.files import write_text
-from cian.data.pickled import read_dictionary
 from cian.data.tags import open_table, read_csv, read_npy, read_xml
 from cian.data.voc import VOC_CLASSES, VOCDataset, open_dataset
 
 CAT, DOG, PERSON = (VOC_CLASSES.index(name) for name in ("cat", "dog", "person"))
-PREFIX = np.lib.format.magic(1, 0)
 
 
 @pytest.mark.parametrize("objects, expected", [
@@ -66,7 +65,8 @@ def test_csv(tmp_path):
     ("id,cat,cat\n", "a class has two columns"),
     ("id,cat\na_1,2\n", "row 2: expected an id and 1 values 0 or 1, found a_1,2"),
     ("id,cat\na_1,1,0\n", "row 2: expected an id and 1 values"),
-    ("id,cat\na_1,1\na_1,1\n", "row 3: id 'a_1' has a row already"),
+    ("id,cat\na_1,1\na_1.jpg,1\n", "row 3: id 'a_1' has a row already"),
+    ("id,cat\n,1\n", "row 2: expected an id and 1 values"),
 ])
 def test_wrong_csv(tmp_path, text, message):
     write_text(tmp_path / "t.csv", text)
@@ -76,17 +76,10 @@ def test_wrong_csv(tmp_path, text, message):
 
 def test_wrong_sources(tmp_path):
     write_text(tmp_path / "t.json", "{}")
-    with pytest.raises(ValueError, match="t.json: expected a file ending in .npy or .csv, found '.json'"):
+    with pytest.raises(ValueError, match="t.json: expected a file ending in .npy or .csv or .tsv, found '.json'"):
         open_table(tmp_path / "t.json", VOC_CLASSES)
     with pytest.raises(FileNotFoundError, match="t.npy: no such file of image tags"):
         open_table(tmp_path / "t.npy", VOC_CLASSES)
-
-
-def save_pickle(path, pickled):
-    """A .npy whose one object is given as the bytes of its pickle."""
-    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (), }"
-    header += b" " * (117 - len(header)) + b"\n"
-    path.write_bytes(PREFIX + len(header).to_bytes(2, "little") + header + pickled)
 
 
 def one_hot(*indices):
@@ -99,21 +92,57 @@ LABELS = {2007000032: one_hot(CAT, PERSON), 2011003276: one_hot(DOG)}
 TAGS = {"2007_000032": (CAT, PERSON), "2011_003276": (DOG,)}
 
 
+def read_all(path, ids=TAGS):
+    """{id: tags} of a table of tags."""
+    return VOCDataset(path.parent, VOC_CLASSES).read_tags(ids, path)
+
+
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4])
-@pytest.mark.parametrize("key", [int, np.int32, np.int64, str])
+@pytest.mark.parametrize("key", [int, np.int32, np.int64, str, np.str_, np.bytes_])
 def test_npy_of_every_protocol_and_kind_of_key(tmp_path, protocol, key):
-    content = dict(zip(TAGS if key is str else [key(number) for number in LABELS], LABELS.values()))
+    names = [name.encode() for name in TAGS] if key is np.bytes_ else TAGS if issubclass(key, str) else LABELS
+    content = dict(zip(map(key, names), LABELS.values()))
     save_pickle(tmp_path / "t.npy", pickle.dumps(np.array(content), protocol=protocol))
-    assert read_npy(tmp_path / "t.npy", VOC_CLASSES) == TAGS
+    assert read_all(tmp_path / "t.npy") == TAGS
 
 
-def test_npy_written_by_numpy_itself(tmp_path):
-    np.save(str(tmp_path / "t.npy"), LABELS)
-    found = read_dictionary(tmp_path / "t.npy")
-    assert list(found) == list(LABELS)
-    for key, label in LABELS.items():
-        assert found[key].dtype == np.float32
-        np.testing.assert_array_equal(found[key], label)
+@pytest.mark.parametrize("make", [
+    lambda hot: hot.tolist(),
+    lambda hot: tuple(hot.astype(int).tolist()),
+    lambda hot: list(hot.astype(np.int64)),
+    lambda hot: hot.astype(bool),
+    lambda hot: hot.astype(np.uint8)[None],
+    lambda hot: hot.astype(object),
+    lambda hot: np.append(1, hot),
+    lambda hot: [0, *hot.tolist()],
+    lambda hot: [VOC_CLASSES[index + 1] for index in np.flatnonzero(hot)],
+    lambda hot: {VOC_CLASSES[index + 1] for index in np.flatnonzero(hot)},
+    lambda hot: np.array([VOC_CLASSES[index + 1] for index in np.flatnonzero(hot)]),
+])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_npy_of_every_kind_of_value(tmp_path, make, protocol):
+    content = {f"JPEGImages/{name}.jpg": make(LABELS[number]) for name, number in zip(TAGS, LABELS)}
+    for array in (np.array(content), np.array([content]), np.array(OrderedDict(content)), np.array(defaultdict(list, content))):
+        save_pickle(tmp_path / "t.npy", pickle.dumps(array, protocol=protocol))
+        assert read_all(tmp_path / "t.npy") == TAGS
+    np.save(str(tmp_path / "t.npy"), np.array([content]))
+    assert read_all(tmp_path / "t.npy") == TAGS
+
+
+def test_numbers_stand_for_ids_of_voc_and_coco(tmp_path):
+    np.save(str(tmp_path / "t.npy"), {42: one_hot(CAT), 2007000032: one_hot(DOG)})
+    ids = ["COCO_val2014_000000000042", "2007_000032", "000042"]
+    assert list(read_all(tmp_path / "t.npy", ids).values()) == [(CAT,), (DOG,), (CAT,)]
+    with pytest.raises(ValueError, match="id 'scene_042' is not among its 2 images, such as 42"):
+        read_all(tmp_path / "t.npy", ["scene_042"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_as_spreadsheets_write_it(tmp_path, separator, encoding):
+    text = "\r\n".join(separator.join(row) for row in (("ID", "person", "cat"), ("a_1.jpg", "1", "1.0"), ("b_2", "0", "1")))
+    (tmp_path / "t.csv").write_bytes(f"{text}\r\n".encode(encoding))
+    assert read_all(tmp_path / "t.csv", ["a_1", "b_2"]) == {"a_1": (CAT, PERSON), "b_2": (CAT,)}
 
 
 @pytest.mark.parametrize("name", ["core", "_core"])
@@ -122,77 +151,21 @@ def test_npy_of_numpy_1_and_2(tmp_path, name):
     pickled = pickled.replace(b"cnumpy._core.", b"cnumpy.core.").replace(b"cnumpy.core.", b"cnumpy.%s." % name.encode())
     save_pickle(tmp_path / "t.npy", pickled)
     assert b"cnumpy.%s.multiarray\nscalar" % name.encode() in pickled
-    assert read_npy(tmp_path / "t.npy", VOC_CLASSES) == TAGS
-
-
-class Malicious:
-    """Unpickled without care, it runs a command."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f"touch '{self.marker}'",)
-
-
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_malicious_npy_is_refused_and_not_run(tmp_path, protocol):
-    marker = tmp_path / "was_run"
-    content = {2007000032: Malicious(marker)}
-    save_pickle(tmp_path / "bad.npy", pickle.dumps(np.array(content), protocol=protocol))
-    with pytest.raises(ValueError, match=r"bad.npy: .*refers to '(posix|nt)\.system'"):
-        read_dictionary(tmp_path / "bad.npy")
-    assert not marker.exists()
-    np.load(str(tmp_path / "bad.npy"), allow_pickle=True)  # the file is a real threat: NumPy runs the command
-    assert marker.exists()
-
-
-@pytest.mark.parametrize("pickled, message", [
-    (b"cbuiltins\neval\n(S'1'\ntR.", "'builtins.eval'"),
-    (b"cbuiltins\ngetattr\n.", "'builtins.getattr'"),
-    (b"cnumpy\nload\n(S'x'\ntR.", "'numpy.load'"),
-    (b"cnumpy.core.multiarray\nfrombuffer\n.", "'numpy.core.multiarray.frombuffer'"),
-    (b"c_codecs\nencode\n(S'a'\nS'zlib'\ntR.", "encoded as 'zlib', expected latin1"),
-    (b"cnumpy\nndarray\n(S'x'\ntR.", "cannot be read"),
-    (b"cnumpy\nndarray\n}S'x'\nI1\nsb.", "cannot be read"),  # would set an attribute of the class
-    (b"Ppersistent\n.", "cannot be read"),
-    (b"garbage", "cannot be read"),
-    (b"", "cannot be read"),
-    (pickle.dumps([1, 2], 2), "expected a dictionary, found list"),
-    (pickle.dumps({1.5: 0}, 2), "expected text or whole numbers as keys, found 1.5"),
-    (pickle.dumps({(1, 2): 0}, 2), r"expected text or whole numbers as keys, found \(1, 2\)"),
-])
-def test_other_pickles_are_refused(tmp_path, pickled, message):
-    save_pickle(tmp_path / "bad.npy", pickled)
-    with pytest.raises(ValueError, match="bad.npy: .*" + message):
-        read_dictionary(tmp_path / "bad.npy")
-
-
-def test_arrays_that_lie_about_themselves_are_refused(tmp_path):
-    good = pickle.dumps(np.array({1: np.zeros(3, np.float32)}), protocol=0)
-    for old, new in ((b"(I3\ntp", b"(I999999999\ntp"), (b"Vf4\n", b"VO8\n"), (b"Vf4\n", b"VV4\n")):
-        assert old in good
-        save_pickle(tmp_path / "bad.npy", good.replace(old, new))
-        with pytest.raises(ValueError, match="bad.npy: cannot be read"):
-            read_dictionary(tmp_path / "bad.npy")
-
-
-def test_files_that_are_no_npy_or_hold_something_else(tmp_path):
-    (tmp_path / "t.npy").write_bytes(b"PK\x03\x04 something else")
-    with pytest.raises(ValueError, match="t.npy: not a NumPy .npy file"):
-        read_dictionary(tmp_path / "t.npy")
-    np.save(str(tmp_path / "t.npy"), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"expected one pickled dictionary, found an array of float64 .* \(2, 3\)"):
-        read_dictionary(tmp_path / "t.npy")
+    assert read_all(tmp_path / "t.npy") == TAGS
 
 
 @pytest.mark.parametrize("content, message", [
-    ({2007000032: np.zeros(19, np.float32)}, r"image '2007_000032': expected 20 values.*found \(19,\)"),
+    ({2007000032: np.zeros(19, np.float32)}, r"image '2007000032': expected 20 values.*found \(19,\)"),
     ({2007000032: 1}, "expected 20 values, .* found int"),
-    ({2007000032: np.full(20, 0.5, np.float32)}, r"expected values 0 and 1, found \[0.5\]"),
-    ({32: one_hot(CAT)}, "expected image numbers such as 2007000032, found 32"),
+    ({"a": [7, 14]}, "image 'a': expected 20 values, one a class .* or 21 .*, or the names of its classes, found 2 values"),
+    ({"a": ["cat", "unicorn"]}, "unknown class 'unicorn'"),
+    ({"a": [0] * 19 + [2]}, r"image 'a': expected values 0 and 1, found \[2\]"),
+    ({"a": [0] * 19 + ["1"]}, r"image 'a': expected values 0 and 1, found \['1'\]"),
+    ({"a.jpg": one_hot(CAT), "a": one_hot(CAT)}, "image 'a' is there twice"),
+    ({"JPEGImages/": one_hot(CAT)}, "expected image ids as keys, found 'JPEGImages/'"),
+    ({2007000032: np.full(20, 0.5, np.float32)}, r"expected values 0 and 1, found \[0.5, 0.5, 0.5\]"),
+    ({2007000032: one_hot(CAT).reshape(4, 5)}, r"expected 20 values, .* found \(4, 5\)"),
     ({2007000032: one_hot(CAT), "2007_000032": one_hot(CAT)}, "is there twice"),
-    ({2007000032: one_hot(CAT), np.int16(5): 0}, "expected image numbers such as 2007000032, found 5"),
 ])
 def test_wrong_labels(tmp_path, content, message):
     np.save(str(tmp_path / "t.npy"), content)
@@ -215,7 +188,7 @@ def test_the_real_npy_equals_numpys_reading_and_the_annotations(shared):
     oracle = np.load(str(path), allow_pickle=True).item()
     tags = read_npy(path, VOC_CLASSES)
     assert len(tags) == 12031
-    assert tags == {f"{key // 1000000}_{key % 1000000:06d}": tuple(np.flatnonzero(label) + 1)
+    assert tags == {key: tuple(np.flatnonzero(label) + 1)
                     for key, label in oracle.items()}
     data = open_dataset(shared / "data/VOC2012-animals")
     for name in ("train_aug", "val"):

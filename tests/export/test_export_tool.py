@@ -94,7 +94,7 @@ def test_a_comnet_is_exported_as_its_run_folder_describes_it(matching, tmp_path)
     expected = net.maps(mx.nd.stack(x[0], x[0].flip(axis=2)))[0].asnumpy()
     np.testing.assert_allclose(block(x)[1][0].asnumpy(), expected, atol=1e-5 * np.abs(expected).max())
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match=r"backbone: 'vgg16', but .*0000\.params was trained with resnet10"):
+    with pytest.raises(ValueError, match=r"--backbone vgg16: .*settings\.json says resnet10"):
         tool(*words, "--backbone", "vgg16")
     with pytest.raises(ValueError, match="--onnx: MXNet's converter does not know the operators of COMNet's matchings"):
         tool(*words, "--onnx", "--overwrite")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cian.base.files import locked, read_json
+from cian.base.files import read_json
+from cian.base.locks import locked
 from cian.data.images import palette, read_image, read_label
 from cian.scenes.generate import CLASSES, draw_scene, generate
 from cian.scenes.objects import KINDS, draw_object

@@ -48,10 +48,10 @@ def test_16_bit_and_cmyk_give_the_seeds_of_the_same_picture_in_8_bits(data, clas
     assert not np.array_equal(seeds["a"], seeds["c"])
 
 
-def write_maps(data, names=IDS, size=LABEL.shape, mode="L"):
+def write_maps(data, names=IDS, size=LABEL.shape, mode="L", value=9):
     (data / "maps").mkdir()
     for name in names:
-        Image.new(mode, size[::-1], 9 if mode == "L" else (9, 99, 199)).save(str(data / "maps" / f"{name}.png"))
+        Image.new(mode, size[::-1], value if mode == "L" else (9, 99, 199)).save(str(data / "maps" / f"{name}.png"))
 
 
 MAPS, CSV = ("--saliency-maps", "{data}/maps"), ("--tags", "{data}/tags.csv")
@@ -76,6 +76,7 @@ BAD = [
         r"a.png: expected the size of its image, \(40, 48\) \(H, W\), found \(40, 47\)",
     ),
     (MAPS, lambda d: write_maps(d, mode="RGB"), "a.png: expected a grey saliency map, found an image of mode RGB"),
+    (MAPS, lambda d: write_maps(d, value=1), "maps: saliency maps of only 0 and 1, expected 0..255"),
     (("--saliency", "drfi"), lambda d: None, "saliency: 'drfi', expected one of mbd-warm"),
     (
         (),

@@ -170,8 +170,9 @@ def test_read_saliency(tmp_path):
     Image.fromarray(values).save(str(tmp_path / "grey.png"))
     Image.fromarray(values.astype(np.uint16) * 257).save(str(tmp_path / "deep.png"))
     Image.fromarray(np.repeat(values[..., None], 3, axis=2)).save(str(tmp_path / "three.png"))
-    for name in ("grey", "deep", "three"):
-        found = saliency.read_saliency(tmp_path / f"{name}.png", (1, 3))
+    Image.fromarray(values / np.float32(255)).save(str(tmp_path / "floats.tif"))
+    for name in ("grey.png", "deep.png", "three.png", "floats.tif"):
+        found = saliency.read_saliency(tmp_path / name, (1, 3))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, [[0, 0.2, 1]])
     Image.fromarray(values > 100).save(str(tmp_path / "bits.png"))
@@ -196,6 +197,26 @@ def test_read_saliency_names_bad_files(tmp_path):
     path.write_bytes(b"not a picture")
     with pytest.raises(ValueError, match="a.png: cannot be decoded"):
         saliency.read_saliency(path, (1, 3))
+
+
+def test_maps_of_0_and_1_are_refused_and_a_few_are_told(tmp_path, caplog):
+    def largest(*values):
+        items = []
+        for number, value in enumerate(values):
+            Image.fromarray(np.array([[0, value]], np.uint8)).save(str(tmp_path / f"{number}.png"))
+            items.append((tmp_path / f"{number}.png", tmp_path / "0.png"))
+        return [saliency.check_map(item) for item in items]
+
+    np.testing.assert_allclose(largest(0, 1, 255), [0, 1 / 255, 1])
+    for values in ((1, 0, 1), (1,)):
+        with pytest.raises(ValueError, match=r"maps: saliency maps of only 0 and 1, expected 0..255 .*; multiply them by 255"):
+            saliency.check_largest("maps", largest(*values))
+    with pytest.raises(ValueError, match="maps: saliency maps of only 0, expected"):
+        saliency.check_largest("maps", largest(0, 0))
+    saliency.check_largest("maps", largest(0, 2))
+    assert not caplog.records
+    saliency.check_largest("maps", largest(0, 1, 200))
+    assert "maps: 1 of 3 saliency maps have no value above 1 of 255" in caplog.text
 
 
 def test_find_maps(tmp_path):
