@@ -46,8 +46,8 @@ class CIAN(mx.gluon.HybridBlock):
 class GroupCIAN(mx.gluon.HybridBlock):
     """The training network over groups: (P, G, 3, H, W) -> self and cross logits, each (P, G, classes, h, w).
 
-    Owns `net`, a CIAN with affinity, and shares every parameter with it. Batch statistics of `bn_out` are updated twice,
-    by the self messages first (FIDELITY row 4).
+    Owns `net`, a CIAN with affinity, and shares every parameter with it. Running statistics of `bn_out` are updated twice, by
+    the cross messages first: MXNet writes them in the backward pass (FIDELITY row 4).
     """
 
     def __init__(self, net, group_size=2, merge="max", with_self=True):
