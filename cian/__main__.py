@@ -9,6 +9,7 @@ import cian
 VERBS = {
     "doctor": "tell whether this machine and installation are fit",
     "prepare_data": "prepare a data set: VOC 2012 with SBD, COCO, generated scenes; check one",
+    "weights": "ImageNet weights: list, get, check, convert",
     "train_cam": "train the classifier whose class activation becomes the seeds",
     "make_seeds": "class activation, saliency, and the seeds both agree on",
     "train": "train the segmentation network on seeds or other labels",

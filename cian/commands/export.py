@@ -34,8 +34,9 @@ from cian.export.symbols import (
     network_of_published,
 )
 from cian.models.affinity import MERGES, SIMILARITIES
-from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
+from cian.models.sources import find, is_source
+from cian.models.weight_file import read_weights
 from cian.seeds.classifiers import SETTINGS
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ def parse_args(argv):
     what.add_argument(
         "--from-published",
         metavar="FILE",
-        help="a checkpoint of the published code, or ImageNet weights of the "
-        "MXNet model zoo or Gluon, whose missing layers are initialised",
+        help="a checkpoint of the published code, or ImageNet weights (a file, or SOURCE:NAME of "
+        "`cian weights list`), whose missing layers are initialised",
     )
     what.add_argument(
         "--symbols", metavar="DIR", help="write the symbols of the catalogue, without parameters, into this folder"
@@ -132,7 +133,7 @@ def settings_class(args, origin):
     if args.from_published and args.method in CLASSIFIERS:
         return SETTINGS[args.method]
     known = args.backbone is not None or "backbone" in origin.settings
-    cam = not known and "classifier_weight" in read_params(args.checkpoint or args.from_published)
+    cam = not known and "classifier_weight" in read_weights(args.checkpoint or args.from_published)
     return Classifier if cam else Segmentation
 
 
@@ -151,7 +152,10 @@ def main(argv=None):
         if not args.size:
             args.size = ONNX_SIZE
             log.info("--onnx needs a fixed size: %d,%d; give another with --size", *args.size)
-    origin = origin_of(args.checkpoint or args.from_published)
+    named = args.from_published is not None and is_source(args.from_published)
+    if named:
+        args.backbone = args.backbone or find(args.from_published).backbone
+    origin = origin_of(None if named else args.checkpoint or args.from_published)
     args.preset = origin.decide_preset(args.preset)
     backbone = chosen_backbone(origin, args, settings_class(args, origin))
     origin.fill(args, similarity="dot", merge="max", merge_self=True)

@@ -25,6 +25,8 @@ def parse_args(argv):
 
 def chosen_settings(args, dataset):
     """The settings of the options; in round two preset and network are those of the run of --init, where it has one."""
+    if args.round == 2 and not Path(args.init).is_file():
+        raise FileNotFoundError(f"init: {args.init}; round 2 goes on from the last checkpoint of round one, expected its file")
     origin = origin_of(args.init if args.round == 2 else None)
     args.preset = origin.decide_preset(args.preset)
     origin.fill(args, **dict.fromkeys(NETWORK))
@@ -32,13 +34,13 @@ def chosen_settings(args, dataset):
     return from_arguments(args, Segmentation)
 
 
-def start_network(net, args, settings):
+def start_network(net, weights, settings, allow_missing):
     """Set the starting weights: round 1 from a backbone with bn_out's gamma zeroed, round 2 from round one's end."""
     if settings.round == 2:
-        load_checkpoint(net, args.init)
+        load_checkpoint(net, weights.path)
         return
-    if args.init != "random":
-        load_pretrained(net, args.init, settings.backbone, args.allow_missing)
+    if weights.path is not None:
+        load_pretrained(net, weights, settings.backbone, allow_missing)
     if settings.affinity:
         gamma = net.collect_params("bn_out_gamma")["bn_out_gamma"]
         gamma.set_data(mx.nd.zeros(gamma.shape))
@@ -54,7 +56,7 @@ def main(argv=None):
     labels_digest = folder_digest(labels, ids, ".png")
     training = Training(args, settings, "cian")
     objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
-    start_network(objective.net, args, settings)
+    start_network(objective.net, training.weights, settings, args.allow_missing)
     examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
     size = settings.group_size
     plan = training.plan(ids, tags, size, settings.grouping)

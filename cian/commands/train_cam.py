@@ -43,26 +43,28 @@ def measure(net, dataset, ids, tags, device, flip=False):
     return mean_average_precision(np.stack(scores), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
 
 
-def prepare_cam(args, settings, dataset, contexts):
+def prepare_cam(training, dataset):
     """CIAN's classifier with its starting weights, the maker of its examples, and 1 image in a group."""
-    objective = ClassifierObjective(settings, len(dataset.classes) - 1, contexts)
-    start_network(objective.net, args, settings)
+    settings = training.settings
+    objective = ClassifierObjective(settings, len(dataset.classes) - 1, training.devices)
+    start_network(objective.net, training)
     return objective, Examples(dataset, None, settings.crop, settings.train_scales), 1
 
 
-def prepare_comnet(args, settings, dataset, contexts):
+def prepare_comnet(training, dataset):
     """COMNet's classifier with its starting weights, the maker of its examples, and the images in a group."""
-    objective = MatchingObjective(settings, len(dataset.classes) - 1, contexts)
-    start_network(objective.net, args, settings)
-    fill = objective.net.backbone.bn_data.moving_mean.data(contexts[0]).asnumpy()  # zero after the normalisation
+    settings = training.settings
+    objective = MatchingObjective(settings, len(dataset.classes) - 1, training.devices)
+    start_network(objective.net, training)
+    fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
     examples = LongSideExamples(dataset, settings.crop, settings.long_side, tuple(fill.tolist()))
     return objective, examples, settings.group_size if MATCHINGS[settings.matching][0] else 1
 
 
-def start_network(net, args, settings):
+def start_network(net, training):
     """Set the weights of --init, where it is not random."""
-    if args.init != "random":
-        load_pretrained(net, args.init, settings.backbone, args.allow_missing)
+    if training.weights.path is not None:
+        load_pretrained(net, training.weights, training.settings.backbone, training.args.allow_missing)
 
 
 def main(argv=None):
@@ -73,7 +75,7 @@ def main(argv=None):
     tags = dataset.read_tags(ids, args.tags)
     training = Training(args, settings, args.method)
     make = prepare_comnet if args.method == "comnet" else prepare_cam
-    objective, examples, size = make(args, settings, dataset, training.devices)
+    objective, examples, size = make(training, dataset)
     plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
     training.begin("train_cam", dataset, ids, tags)
 

@@ -54,8 +54,8 @@ def main(argv=None):
     training = Training(args, settings, "irn")
     cams_digest = folder_digest(args.cams, ids, ".npz")
     objective = BoundaryObjective(settings, training.devices)
-    if args.init != "random":
-        load_backbone(objective.net, args.init, settings.backbone, args.allow_missing)
+    if training.weights.path is not None:
+        load_backbone(objective.net, training.weights, settings.backbone, args.allow_missing)
     fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
     labels = training.run.folder / "labels"
     examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))

@@ -9,9 +9,11 @@ from cian.config.inference import Inference, Seeding
 from cian.config.irn import BoundaryTraining, Refinement
 from cian.config.settings import PRESETS
 from cian.config.training import Classifier, Matching, Segmentation
+from cian.config.weights import WEIGHTS
 
 __all__ = [
     "PRESETS",
+    "WEIGHTS",
     "BoundaryTraining",
     "Classifier",
     "Inference",

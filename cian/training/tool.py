@@ -1,5 +1,6 @@
 """What the tools that train share: options, devices, workers and run folder, and the training itself to its last checkpoint."""
 
+import functools
 import os
 import time
 
@@ -8,8 +9,10 @@ from tqdm import tqdm
 from cian.base.cli import add_preset, chosen_devices
 from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
 from cian.base.runtime import mx, versions
-from cian.config import add_arguments
+from cian.config import WEIGHTS, add_arguments
 from cian.data.loader import Loader, Plan
+from cian.models.sources import IMAGENET
+from cian.models.weight_cache import choose
 from cian.training.engine import KVSTORES, Fit
 
 
@@ -19,7 +22,9 @@ def add_training_options(parser, settings_class, with_tags=True):
     parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
     if with_tags:
         parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
-    parser.add_argument("--init", required=True, help="starting weights: a .params file, gluoncv:NAME, or random")
+    parser.add_argument("--init", default=IMAGENET, help="starting weights: a file (.params, .safetensors, .pth), SOURCE:NAME "
+                        "(cian weights list), imagenet: the preset's sources in their order, or random "
+                        f"(default: {IMAGENET})")  # fmt: skip
     parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
     parser.add_argument("--output", required=True, help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
@@ -50,6 +55,11 @@ class Training:
         self._rank, self._ranks = (self._store.rank, self._store.num_workers) if distributed else (0, 1)
         self.run = Run(args.output, f"{name}_{settings.backbone}", write=self._rank == 0)
 
+    @functools.cached_property
+    def weights(self):
+        """What the network starts from (models.weight_cache.Chosen), downloaded if need be."""
+        return choose(self.args.init, self.settings.backbone, WEIGHTS[self.args.preset])
+
     def begin(self, tool, dataset, ids, tags=None, **digests):
         """Begin the run folder, or with --resume go on in it; its settings.json records what decides the training.
 
@@ -59,17 +69,18 @@ class Training:
         record = {
             "tool": tool,
             "settings": settings_record(self.settings),
-            "init": str(self.args.init),
+            "init": self.weights.init,
             "list": self.args.list,
             "data": dataset.fingerprint(ids),
             "preset": self.args.preset,
             "classes": list(dataset.classes),
             **digests,
             "tags": None if tags is None else tags_digest(tags, ids),
-            "weights": file_digest(self.args.init) if os.path.isfile(self.args.init) else None,
+            "weights": None if self.weights.path is None else file_digest(self.weights.path),
             "shares": self._ranks * len(self.devices),  # each has batch statistics of its own
             "circumstances": {
                 **circumstances(versions()),
+                "init": self.weights.record(),
                 "devices": [str(device) for device in self.devices],
                 "kvstore": self.args.kvstore,
                 "workers": self._ranks,
