@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from cian.base.download import BLOCK, PARTIAL, Unreachable, digest, download
-from cian.base.files import locked
+from cian.base.locks import locked
 from cian.models.sources import IMAGENET, RANDOM, SEEN, Source, find, in_order, is_source
 
 log = logging.getLogger(__name__)
