@@ -2,7 +2,6 @@
 
 Exit status 0 when nothing needed is missing, else 1. Data set and weights count as needed when they are named.
 """
-import argparse
 import importlib
 import os
 import platform
@@ -15,6 +14,7 @@ import joblib
 import numpy as np
 
 from cian.base import cuda
+from cian.base.parser import Parser
 
 PYTHONS = ((3, 8), (3, 12))
 SETUP = "bash experiments/setup.sh"
@@ -31,11 +31,15 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser():
+    parser = Parser("cian doctor", __doc__, "cian doctor --data VOC2012 --init resnet-101-0000.params")
     parser.add_argument("--data", type=Path, metavar="ROOT", help="data set in VOC layout to look at")
     parser.add_argument("--init", type=Path, metavar="FILE", help="pretrained weights to look at: .params, .safetensors, .pth")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv=None):
+    return make_parser().parse_args(argv)
 
 
 def check_python():

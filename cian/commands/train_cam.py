@@ -7,9 +7,10 @@ with matchings between the images of a group and within each image, or, with --m
 import argparse
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.files import read_json, write_json
+from cian.base.parser import Parser
+from cian.base.progress import tracked
 from cian.config import from_arguments
 from cian.data.images import read_image
 from cian.data.loader import Examples
@@ -23,22 +24,28 @@ from cian.seeds.classifiers import SETTINGS
 from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
 from cian.training.tool import Training, add_training_options
 
+EXAMPLE = """cian train_cam --data VOC2012 --init gluoncv:vgg16 --val-list val --output runs/cam"""
+
+
+def make_parser(method="cam"):
+    """The settings that are options depend on the method."""
+    parser = Parser("cian train_cam", __doc__, EXAMPLE)
+    add_training_options(parser, SETTINGS.get(method, SETTINGS["cam"]))
+    parser.add_argument("--method", choices=sorted(SETTINGS), default="cam", help="which classifier (default: cam)")
+    parser.add_argument("--val-list", metavar="LIST", help="list to measure the mean average precision on after training")
+    return parser
+
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=sorted(SETTINGS), default="cam", help="which classifier (default: cam)")
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--method", default="cam")  # the settings that are options depend on it
-    method = early.parse_known_args(argv)[0].method
-    add_training_options(parser, SETTINGS.get(method, SETTINGS["cam"]))
-    parser.add_argument("--val-list", default=None, help="list to measure the mean average precision on after training")
-    return parser.parse_args(argv)
+    early.add_argument("--method", default="cam")
+    return make_parser(early.parse_known_args(argv)[0].method).parse_args(argv)
 
 
 def measure(net, dataset, ids, tags, device, flip=False):
     """Average precision of every class, and their mean, of whole images at their own size; flip: with their mirrors."""
     scores = []
-    for image_id in tqdm(ids, desc="measuring", unit="image"):
+    for image_id in tracked(ids, "measure", "image"):
         scores.append(activation_maps(net, read_image(dataset.image_path(image_id)), (), (1.0,), flip, device)[1])
     return mean_average_precision(np.stack(scores), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
 

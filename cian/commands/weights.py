@@ -5,12 +5,11 @@ $CIAN_WEIGHTS, else in ~/.cache/cian/weights. `check` ends with status 0 where a
 where it cannot be read.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from cian.base.parser import Parser
 from cian.base.runtime import mx
 from cian.models.checkpoint import save_checkpoint
 from cian.models.comnet import BACKBONES
@@ -23,9 +22,13 @@ from cian.models.weight_file import read_weights
 SHOWN = 4  # names in a line
 
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+EXAMPLE = """cian weights list --backbone resnet101
+cian weights check resnet101.pth"""
+
+
+def make_parser():
+    parser = Parser("cian weights", __doc__, EXAMPLE)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="PART")
     one = commands.add_parser("list", help="the sources by name: backbone, accuracy, size, licence, where, last seen")
     one.add_argument("--backbone", choices=sorted(BACKBONES), default=None, help="only those of one backbone")
     one.set_defaults(run=list_sources)
@@ -40,7 +43,11 @@ def parse_args(argv):
     one.add_argument("output", help="the .params file to write")
     one.add_argument("--backbone", choices=sorted(BACKBONES), default=None, help="where a file fits several (default: the one)")
     one.set_defaults(run=convert)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv):
+    return make_parser().parse_args(argv)
 
 
 def list_sources(args):
@@ -125,6 +132,4 @@ def finite(arrays, source):
 
 def main(argv=None):
     args = parse_args(argv)
-    status = args.run(args)
-    if status:
-        sys.exit(status)
+    return args.run(args)

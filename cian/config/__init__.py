@@ -4,7 +4,7 @@
 (generated images) are for machines without a GPU; how their values were chosen stands in the README.
 """
 
-from cian.config.arguments import add_arguments, from_arguments
+from cian.config.arguments import add_arguments, from_arguments, hide
 from cian.config.inference import Inference, Seeding
 from cian.config.irn import BoundaryTraining, Refinement
 from cian.config.settings import PRESETS
@@ -23,4 +23,5 @@ __all__ = [
     "Segmentation",
     "add_arguments",
     "from_arguments",
+    "hide",
 ]

@@ -140,7 +140,7 @@ def class_names(method, count, text=None, origin=None):
         if len(names) != count:
             raise ValueError(f"classes: {len(names)} names, the checkpoint has {count} classes")
         if recorded is not None:
-            origin.check_classes(names if background else (origin.classes[0], *names), "--classes")
+            origin.check_classes(names if background else (origin.classes[0], *names), "--class-names")
         return names
     if recorded is not None and len(recorded) == count:
         return recorded
@@ -149,7 +149,7 @@ def class_names(method, count, text=None, origin=None):
 
 
 def given_classes(text, method):
-    """Names of an option --classes, comma-separated or a file with one a line; those of a classifier without background."""
+    """Names of an option --class-names, comma-separated or a file with one a line; those of a classifier without background."""
     names = read_classes(text) if Path(text).is_file() else tuple(name.strip() for name in text.split(","))
     return names[1:] if method in CLASSIFIERS and names[0] == "background" else names
 
