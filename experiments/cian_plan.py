@@ -23,7 +23,7 @@ class Plan(DataStages):
         settings = Classifier.preset(self.args.preset)
         backbone = settings.backbone
         init = self.weights(self.args.cam_init, backbone) or self.weights(self.args.init, backbone)
-        init = init or ("random" if self.args.preset == "scenes" else f"gluoncv:{backbone}")
+        init = init or self.default_weights()
         lists = ("--list", self.args.list, "--val-list", self.args.val_list)
         return self.stage(
             "cam", backbone, "", {"settings": settings_record(settings), "init": digest(init)},
@@ -93,7 +93,7 @@ class Plan(DataStages):
         if init is None and self.args.preset == "scenes":
             classifier = self.classifier()
             return checkpoint(classifier, "cam", Classifier, "scenes", backbone), classifier.name, [classifier]
-        init = init or f"gluoncv:{backbone}_v2"
+        init = init or self.default_weights()
         return init, digest(init), []
 
     def labels(self, backbone, seed, losses, grouping, ratio, filtered=False):

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The main job: from image tags to masks. Set-up, classifier, seeds, round one, pseudo labels, round two, a table and pictures.
 #   bash experiments/quickstart.sh                                                    generated scenes, 10 minutes on 2 cores
-#   bash experiments/quickstart.sh --data ROOT --init WEIGHTS --preset animals|voc12  a data set in VOC layout
+#   bash experiments/quickstart.sh --data ROOT --preset animals|voc12                 a data set in VOC layout
+# --init WEIGHTS: a file, or SOURCE:NAME of `cian weights list`; without it the preset's sources in their order (imagenet).
 # Further options: --output FOLDER (default runs/quickstart_PRESET), --classes a,b,c (the mean is over these), --list NAME and
 # --val-list NAME (default train_aug and val), --cam-backbone NAME, --backbone NAME (default those of the preset),
-# --cam-init WEIGHTS (default that of --init), --devices LIST, --truth (also train on the true masks, for comparison).
+# --cam-init WEIGHTS (default that of --init; voc12: imagenet), --devices LIST, --truth (also train on the true masks, for comparison).
 # Stopped at any moment, the same command goes on where it was.
 set -euo pipefail
 
@@ -15,10 +16,10 @@ preset="" data="" init="" cam_init="" output="" classes="" list=train_aug val_li
 options="--preset|--data|--init|--cam-init|--output|--classes|--list|--val-list|--cam-backbone|--backbone|--devices"
 read_options "$options" --truth "$@"
 choose_preset
-[[ -n "$init" || "$preset" = scenes ]] || fail "--preset $preset needs --init, ImageNet weights of $backbone (.params or gluoncv:NAME)"
 case "$preset" in
     scenes) : "${cam_init:=random}" ;;
-    voc12) : "${cam_init:=gluoncv:vgg16}" ;;
+    voc12) : "${init:=imagenet}" "${cam_init:=imagenet}" ;; # the classifier has another backbone
+    *) : "${init:=imagenet}" ;;
 esac
 : "${cam_init:=$init}" "${output:=runs/quickstart_$preset}"
 

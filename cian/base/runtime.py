@@ -14,6 +14,7 @@ import numpy as np
 
 from cian.base.cuda import installed_version, load_cuda_libraries
 from cian.base.denormals import flush_denormals
+from cian.base.stops import end_worker
 
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
 
@@ -42,18 +43,6 @@ def limit_kernel_cache():
     It makes one for every shape and by default keeps them all, so that a data set with images of many sizes fills the memory.
     """
     os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", str(KERNELS_KEPT))
-
-
-def end_worker(status):
-    """End a failed worker of a distributed training (DMLC_ROLE=worker) at once; in any other process do nothing.
-
-    Otherwise MXNet waits at exit for the other workers, which wait for this one, and tools/launch.py never hears of it.
-    Call it with the exit status wherever a tool ends on an error; an uncaught exception does so by itself.
-    """
-    if os.environ.get("DMLC_ROLE") == "worker":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
 
 
 def _end_on_exception(*exception):

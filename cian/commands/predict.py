@@ -3,21 +3,20 @@
 Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped. With
 --submission it then packs the masks of the list, after the CRF unless that is left out, for the Pascal VOC test server.
 
-Pictures of any kind and size (`predict.py photo.jpg --model EXPORT --output DIR`) are reduced to the size of the network; their
-masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and legend.
+Pictures of any kind and size (`cian predict photo.jpg --model EXPORT --output DIR`) are reduced to the size of the network;
+their masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and legend.
 """
 
-import argparse
 from pathlib import Path
-
-from tqdm import tqdm
 
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
+from cian.base.parser import Parser
+from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, settings_record
-from cian.config import Inference, Segmentation, add_arguments, from_arguments
+from cian.config import Inference, Segmentation, add_arguments, from_arguments, hide
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.export.exported import export_files
@@ -29,17 +28,20 @@ from cian.inference.segmenter import FITS, Segmenter, load_network, predict_all
 from cian.inference.submission import check_submission, pack_submission
 from cian.models.multi_scale import MultiScale
 
+EXAMPLE = """cian predict --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --list val --output runs/round1/val
+cian predict photo.jpg --model exports/cian_resnet101 --output pictures"""
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pictures", nargs="*", help="image files, instead of --data and --list")
+
+def make_parser():
+    parser = Parser("cian predict", __doc__, EXAMPLE)
+    parser.add_argument("pictures", nargs="*", metavar="PICTURE", help="image files, instead of --data and --list")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--checkpoint", help="parameters of a CIAN network (.params)")
-    what.add_argument("--model", metavar="EXPORT", help="export of tools/export.py, for pictures; brings its own scales")
+    what.add_argument("--checkpoint", metavar="FILE", help="parameters of a CIAN network (.params)")
+    what.add_argument("--model", metavar="EXPORT", help="export of `cian export`, for pictures; brings its own scales")
     add_backbone(parser, Segmentation)
-    parser.add_argument("--data", default=None, help="data set in VOC layout")
-    parser.add_argument("--list", default="val", help="list of ids (default: val)")
-    parser.add_argument("--output", required=True, help="folder of the predictions")
+    parser.add_argument("--data", metavar="ROOT", help="data set in VOC layout")
+    parser.add_argument("--list", default="val", help="list of ids: a name, or a text file (default: val)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument(
         "--fit",
         choices=FITS,
@@ -49,22 +51,27 @@ def parse_args(argv):
     parser.add_argument(
         "--filter-tags", action="store_true", help="only the image's own classes and background may be predicted"
     )
+    parser.add_argument("--tags", help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)")
     parser.add_argument(
-        "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)"
-    )
-    parser.add_argument(
-        "--similarity",
-        default=None,
-        choices=("dot", "cosine"),
-        help="affinity of the network (default: as its run says, else dot)",
+        "--similarity", choices=("dot", "cosine"), help="affinity of the network (default: as its run says, else dot)"
     )
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
-    parser.add_argument("--classes", default=None, help="class names for the legend of pictures, comma-separated or a file")
+    names = parser.add_argument(
+        "--class-names",
+        "--classes",
+        metavar="NAMES",
+        help="names of all classes for the legend of pictures, comma-separated or a file",
+    )
+    hide(names, "--classes")
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
     parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
     add_preset(parser, of_run=True)
     add_arguments(parser, Inference)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv):
+    return make_parser().parse_args(argv)
 
 
 def network_of(args, origin, device):
@@ -84,7 +91,7 @@ def picture_predictor(args, origin, settings, device):
         predictor = Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
         return predictor, {"checkpoint": file_digest(parameters), "symbol": file_digest(symbol), "classes": predictor.classes}
     net, network = network_of(args, origin, device)
-    classes = class_names("cian", net.fc1.weight.shape[0], args.classes, origin)
+    classes = class_names("cian", net.fc1.weight.shape[0], args.class_names, origin)
     block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
     block.hybridize()
     predictor = Predictor.of_network(block, classes, device, settings.test_size)
@@ -119,7 +126,7 @@ def predict_pictures(args, origin, settings):
     claim_output(args.output, "predict.json", {**record, "settings": settings_record(settings)})
     output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
     done, digests = finished_pictures(output, names)
-    for name, path in tqdm(names.items(), desc="predicting pictures", unit="picture"):
+    for name, path in tracked(names.items(), "predict", "picture"):
         if name in done:
             continue
         prediction = predictor(path)
@@ -171,10 +178,10 @@ def main(argv=None):
     items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
     size = settings.test_size if args.fit == "pad" else settings.warp_size
     segmenter = Segmenter(net, device, size, settings.scales, settings.flip, args.fit)
-    with tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image") as bar:
+    with Progress(len(ids), f"predict {args.list}", "image", len(ids) - len(todo)) as progress:
         for _ in predict_all(segmenter, items, args.output, settings.crf_iterations, settings.crf, args.workers):
-            bar.update(1)
+            progress.update()
     if args.submission:
         masks = Path(args.output) / ("pred_crf" if settings.crf_iterations else "pred")
-        with tqdm(total=len(ids), desc=f"packing {args.submission}", unit="mask") as bar:
-            pack_submission(args.submission, masks, ids, lambda i: read_image(dataset.image_path(i)).shape[:2], bar.update)
+        with Progress(len(ids), f"pack {args.submission}", "mask") as progress:
+            pack_submission(args.submission, masks, ids, lambda i: read_image(dataset.image_path(i)).shape[:2], progress.update)

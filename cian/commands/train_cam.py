@@ -7,9 +7,10 @@ with matchings between the images of a group and within each image, or, with --m
 import argparse
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.files import read_json, write_json
+from cian.base.parser import Parser
+from cian.base.progress import tracked
 from cian.config import from_arguments
 from cian.data.images import read_image
 from cian.data.loader import Examples
@@ -23,46 +24,54 @@ from cian.seeds.classifiers import SETTINGS
 from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
 from cian.training.tool import Training, add_training_options
 
+EXAMPLE = """cian train_cam --data VOC2012 --init gluoncv:vgg16 --val-list val --output runs/cam"""
+
+
+def make_parser(method="cam"):
+    """The settings that are options depend on the method."""
+    parser = Parser("cian train_cam", __doc__, EXAMPLE)
+    add_training_options(parser, SETTINGS.get(method, SETTINGS["cam"]))
+    parser.add_argument("--method", choices=sorted(SETTINGS), default="cam", help="which classifier (default: cam)")
+    parser.add_argument("--val-list", metavar="LIST", help="list to measure the mean average precision on after training")
+    return parser
+
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=sorted(SETTINGS), default="cam", help="which classifier (default: cam)")
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--method", default="cam")  # the settings that are options depend on it
-    method = early.parse_known_args(argv)[0].method
-    add_training_options(parser, SETTINGS.get(method, SETTINGS["cam"]))
-    parser.add_argument("--val-list", default=None, help="list to measure the mean average precision on after training")
-    return parser.parse_args(argv)
+    early.add_argument("--method", default="cam")
+    return make_parser(early.parse_known_args(argv)[0].method).parse_args(argv)
 
 
 def measure(net, dataset, ids, tags, device, flip=False):
     """Average precision of every class, and their mean, of whole images at their own size; flip: with their mirrors."""
     scores = []
-    for image_id in tqdm(ids, desc="measuring", unit="image"):
+    for image_id in tracked(ids, "measure", "image"):
         scores.append(activation_maps(net, read_image(dataset.image_path(image_id)), (), (1.0,), flip, device)[1])
     return mean_average_precision(np.stack(scores), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
 
 
-def prepare_cam(args, settings, dataset, contexts):
+def prepare_cam(training, dataset):
     """CIAN's classifier with its starting weights, the maker of its examples, and 1 image in a group."""
-    objective = ClassifierObjective(settings, len(dataset.classes) - 1, contexts)
-    start_network(objective.net, args, settings)
+    settings = training.settings
+    objective = ClassifierObjective(settings, len(dataset.classes) - 1, training.devices)
+    start_network(objective.net, training)
     return objective, Examples(dataset, None, settings.crop, settings.train_scales), 1
 
 
-def prepare_comnet(args, settings, dataset, contexts):
+def prepare_comnet(training, dataset):
     """COMNet's classifier with its starting weights, the maker of its examples, and the images in a group."""
-    objective = MatchingObjective(settings, len(dataset.classes) - 1, contexts)
-    start_network(objective.net, args, settings)
-    fill = objective.net.backbone.bn_data.moving_mean.data(contexts[0]).asnumpy()  # zero after the normalisation
+    settings = training.settings
+    objective = MatchingObjective(settings, len(dataset.classes) - 1, training.devices)
+    start_network(objective.net, training)
+    fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
     examples = LongSideExamples(dataset, settings.crop, settings.long_side, tuple(fill.tolist()))
     return objective, examples, settings.group_size if MATCHINGS[settings.matching][0] else 1
 
 
-def start_network(net, args, settings):
+def start_network(net, training):
     """Set the weights of --init, where it is not random."""
-    if args.init != "random":
-        load_pretrained(net, args.init, settings.backbone, args.allow_missing)
+    if training.weights.path is not None:
+        load_pretrained(net, training.weights, training.settings.backbone, training.args.allow_missing)
 
 
 def main(argv=None):
@@ -73,7 +82,7 @@ def main(argv=None):
     tags = dataset.read_tags(ids, args.tags)
     training = Training(args, settings, args.method)
     make = prepare_comnet if args.method == "comnet" else prepare_cam
-    objective, examples, size = make(args, settings, dataset, training.devices)
+    objective, examples, size = make(training, dataset)
     plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
     training.begin("train_cam", dataset, ids, tags)
 

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 PRESETS = ("voc12", "animals", "scenes")
 
 
-def setting(default, text, choices=None, least=None, above=None, most=None):
+def setting(default, text, choices=None, least=None, above=None, most=None, options=(), old=()):
     """A dataclass field with its help text and, where limited, the allowed values: choices, or a range of numbers.
 
     least, most: the ends of a range that belong to it; above: the lower end of one that does not hold it. Of a field of several
-    numbers they hold for each.
+    numbers they hold for each. options: names of its option, if not the field's own; old: further ones that help does not show.
     """
-    return field(
-        default=default, metadata={"help": text, "choices": choices, "least": least, "above": above, "most": most}
-    )
+    limits = {"choices": choices, "least": least, "above": above, "most": most}
+    return field(default=default, metadata={"help": text, **limits, "options": options + old, "old": old})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Base: presets by name, and types and ranges checked when made."""
+    """Base: presets by name, and types and ranges checked when made. title: what the settings are of, in --help."""
 
     presets = {}
+    title = "the work"
 
     def __post_init__(self):
         for item in dataclasses.fields(self):

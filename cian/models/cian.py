@@ -4,6 +4,7 @@ from cian.base.runtime import mx
 from cian.models.affinity import MERGES, Affinity
 from cian.models.layers import conv
 from cian.models.resnet import ResNet
+from cian.models.resnet_v1 import DILATED_STRIDES, DILATIONS, ResNetV1
 from cian.models.squeezenet import SqueezeNet
 from cian.models.vgg import VGG16
 
@@ -13,6 +14,8 @@ BACKBONES = {
     "resnet18": lambda frozen_bn: ResNet(18, frozen_bn),
     "resnet50": lambda frozen_bn: ResNet(50, frozen_bn),
     "resnet101": lambda frozen_bn: ResNet(101, frozen_bn),
+    "resnet50v1b": lambda frozen_bn: ResNetV1(50, "3x3", frozen_bn, DILATED_STRIDES, DILATIONS),
+    "resnet101v1b": lambda frozen_bn: ResNetV1(101, "3x3", frozen_bn, DILATED_STRIDES, DILATIONS),
     "squeezenet1.1": lambda frozen_bn: SqueezeNet(),
     "vgg16": lambda frozen_bn: VGG16(),
 }

@@ -12,7 +12,7 @@ from cian.report.layouts import runs_table
 from cian.report.numbers import TableResults, collect
 from cian.report.plots import difference_points
 from cian.report.sections import anchor_of, commits_text, name_of, section
-from cian.report.text import DIFFERENCE_DIGITS, ENOUGH, SourceList, interval_text, signed
+from cian.report.text import DIFFERENCE_DIGITS, SourceList, interval_text, signed
 
 ALWAYS = tuple(f"CIAN {number}" for number in range(1, 6))  # shown even where nothing was run
 FIGURES = {
@@ -109,9 +109,9 @@ def counted(tables, paper):
 def answer(entries):
     """In words: which differences are as the paper says, which are not, and how many tell nothing."""
     named = {
-        "as the paper says": [e.label for e in entries if e.agrees],
-        "against the paper": [e.label for e in entries if e.agrees is False],
-        "where the paper has no difference": [f"{e.label} ({e.word})" for e in entries if e.clear and e.agrees is None],
+        "as the paper says": [f"{e.label}{e.caution}" for e in entries if e.agrees],
+        "against the paper": [f"{e.label}{e.caution}" for e in entries if e.agrees is False],
+        "where the paper has none": [f"{e.label}, {e.word}{e.caution}" for e in entries if e.clear and e.agrees is None],
     }
     numbers = {word: sum(e.word == word for e in entries) for word in (UNCLEAR, SINGLE, UNPAIRED)}
     parts = [f"{text}: {'; '.join(labels)}" for text, labels in named.items() if labels]
@@ -129,7 +129,7 @@ def findings_table(entries):
         values = zip(e.seeds, e.paired.values) if e.paired else ()
         rows.append((
             Cell(f"{e.claim}: {e.label}".replace("+ ", "+\N{NO-BREAK SPACE}"), anchor=anchor_of(e.table, e.data)),
-            Cell(e.word + (", two pairs" if e.clear and len(e.seeds) < ENOUGH else ""), mark=MARKS.get(e.word, "unclear")),
+            Cell(e.word + e.caution, mark=MARKS.get(e.word, "unclear")),
             Cell(signed(e.paired.mean if e.paired else e.measured, digits)),
             Cell(interval_text(e.paired, e.unit)),
             Cell("" if e.paper is None else signed(e.paper, 1)),

@@ -66,9 +66,9 @@ def numbers_csv(tables, paper):
 
 
 def measured(sample):
-    """mean, sd, n, seeds, values and runs of a Sample; empty for None."""
+    """mean, sd, n, seeds, values and runs of a Sample; empty for None. The last digits of sd differ between Pythons."""
     if sample is None:
         return [""] * 6
     found, spread = sample.measurements, sample.spread
     lists = (" ".join(map(str, m.seeds)) for m in found), (repr(m.value) for m in found), (m.run for m in found)
-    return [spread.mean, "" if spread.sd is None else spread.sd, spread.n, *map(";".join, lists)]
+    return [spread.mean, "" if spread.sd is None else f"{spread.sd:.9g}", spread.n, *map(";".join, lists)]

@@ -86,6 +86,11 @@ class Finding(NamedTuple):
         return self.word in (LARGER, SMALLER)
 
     @property
+    def caution(self):
+        """What to add to a clear difference of two pairs only."""
+        return " (two pairs)" if self.clear and self.paired.n == 2 else ""
+
+    @property
     def agrees(self):
         """Has a clear difference the sign of the paper's? None where it is not clear, or the paper has none."""
         if not self.clear or self.paper is None or abs(self.paper) < 0.05:

@@ -43,10 +43,11 @@ def paragraph(block):
 
 
 def table(block):
-    heads = "<tr>" + "".join(f"<th{label(block, i)}>{escape(text)}</th>" for i, text in enumerate(block.columns)) + "</tr>"
+    titles = (f'<th scope="col"{label(block, i)}>{escape(text)}</th>' for i, text in enumerate(block.columns))
+    heads = f"<tr>{''.join(titles)}</tr>"
     if block.groups:
         shared = [(text, len(list(columns))) for text, columns in itertools.groupby(block.groups)]
-        above = (f'<th class="group" colspan="{count}">{escape(text)}</th>' for text, count in shared)
+        above = (f'<th class="group" scope="colgroup" colspan="{count}">{escape(text)}</th>' for text, count in shared)
         heads = "<tr>" + "".join(above) + "</tr>\n" + heads
     lines = ["<tr>" + "".join(cell(block, i, found) for i, found in enumerate(cells)) + "</tr>" for cells in block.rows]
     kind = "wide stacked" if block.stacked else "wide"

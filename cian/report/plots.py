@@ -25,8 +25,8 @@ def class_bars(classes, rows, paper=None):
         places, spreads = [place for place, _ in present], [spread for _, spread in present]
         halves = [spread.interval[1] - spread.mean if spread.n > 2 else 0 for spread in spreads]
         means = [spread.mean for spread in spreads]
-        below = [min(half, mean) for half, mean in zip(halves, means)]  # an IoU is not below 0
-        whiskers = [below, halves] if any(halves) else None
+        ends = [[min(half, mean), min(half, 100 - mean)] for half, mean in zip(halves, means)]  # an IoU lies in 0..100
+        whiskers = list(zip(*ends)) if any(halves) else None
         axes.bar(places, means, 0.92 * width, color=colour, label=row, yerr=whiskers, error_kw=dict(lw=0.9, capsize=2))
         published = (paper or {}).get(row, {})
         for place, name in enumerate(classes):
@@ -63,7 +63,7 @@ def difference_points(entries):
                 if beyond:
                     axes.plot(end, place, mark, color=colour, ms=7, clip_on=False)
         if len(values) > 1:
-            axes.plot(values, [place] * len(values), "|", color=colour, ms=10, mew=1.3, label="one seed")
+            axes.plot(values, [place] * len(values), "|", color=colour, ms=10, mew=1.3, label="one pair")
         axes.plot(mean, place, "o", color=colour, ms=7, label="here")
         if entry.paper is not None:
             axes.plot(entry.paper, place, "D", color="black", mfc="white", ms=6.5, label="paper")
@@ -75,12 +75,11 @@ def difference_points(entries):
     return to_png(figure)
 
 
-def training_curves(rows):
-    """A panel for every term, in it every row. rows: {row: [{term: [epochs, values]} of a seed, ...]}.
+def training_curves(rows, terms):
+    """A panel for each of the terms, in it every row. rows: {row: [{term: [epochs, values]} of a seed, ...]}.
 
     Each row has its colour and its kind of line; the first lies on top, where lines cover each other.
     """
-    terms = list(dict.fromkeys(term for logs in rows.values() for curves in logs for term in curves))
     across = min(2, len(terms))
     down = (len(terms) + across - 1) // across
     figure = Figure(figsize=(9.4 if across > 1 else 7.2, 2.7 * down + 0.7), dpi=DPI, constrained_layout=True)
@@ -95,6 +94,7 @@ def training_curves(rows):
         axes.grid(alpha=0.25)
         legend(axes, handlelength=3.2)
         axes.set_xlabel("epochs")
+        axes.tick_params(labelbottom=True)
         axes.set_ylim(bottom=0)
     for axes in panels[len(terms) :]:
         axes.set_visible(False)

@@ -1,7 +1,7 @@
 """The part of a report about one table on one data set: what was run, the table, classes, curves, and every run behind it."""
 
 from cian.report.blocks import Fold, Heading, Paragraph, Picture
-from cian.report.layouts import Grid, class_grid, grid_of, grid_table, left_out, runs_table, shown
+from cian.report.layouts import Grid, class_grid, grid_of, grid_table, left_out, order_of, runs_table, shown
 from cian.report.numbers import CLASS_TABLE
 from cian.report.plots import class_bars, training_curves
 from cian.report.text import short_commit
@@ -60,7 +60,7 @@ def section(results, paper, sources, curves, several=False):
     if table == CLASS_TABLE:
         blocks += classes(results, paper)
     if table in CURVES and measured:
-        blocks += curves_of(results, curves)
+        blocks += curves_of(results, paper, curves)
     if measured:
         blocks.append(Fold("Each run behind this table, by its seed", (runs_table(results, paper, sources),)))
     return blocks
@@ -123,10 +123,11 @@ def classes(results, paper):
     return [Heading("Classes", 3), *blocks, picture]
 
 
-def curves_of(results, curves):
+def curves_of(results, paper, curves):
     """Curves of the trainings behind a table's rows with CRF; a sentence where they were not kept."""
     rows, runs = {}, set()
-    for (row, column), sample in results.cells.items():
+    for row, column in sorted(results.cells, key=order_of([cell[1:] for cell in paper if cell[0] == results.table])):
+        sample = results.cells[row, column]
         if column in ("mIoU", "Common-class", "Random-class"):
             label = row if results.table == CLASS_TABLE else f"{row}, {column.lower()}"
             names = list(dict.fromkeys(m.run for m in sample.measurements))
@@ -136,11 +137,13 @@ def curves_of(results, curves):
     blocks = []
     if rows:
         blocks.append(Heading("Training curves", 3))
-        terms = dict.fromkeys(term for logs in rows.values() for found in logs for term in found)
+        terms = {term for logs in rows.values() for found in logs for term in found}
+        terms = [term for term in TERMS if term in terms] + sorted(terms - set(TERMS))
         caption = "A line a seed, each point the mean of a tenth of the training around it. "
         caption += "; ".join(f"{term}: {TERMS.get(term, 'see the log')}" for term in terms) + "."
-        blocks.append(Picture(f"{anchor_of(results.table, results.data)}-curves.png", training_curves(rows), caption))
+        blocks.append(Picture(f"{anchor_of(results.table, results.data)}-curves.png", training_curves(rows, terms), caption))
     if missing:
-        text = f"Training curves of {missing} of these {len(runs)} runs are not kept here"
+        which = f"{missing} of these {len(runs)} runs" if rows else f"these {missing} runs"
+        text = f"Training curves of {which} are not kept here"
         blocks.append(Paragraph(f"{text}; cian report --runs keeps those of the runs it finds."))
     return blocks

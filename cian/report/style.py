@@ -18,8 +18,9 @@ nav a { display: inline-block; margin-right: .9rem }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .28rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #dde1e6 }
 th { vertical-align: bottom; white-space: normal; border-bottom: 2px solid #8a939e; font-weight: 600 }
-th.group { text-align: center; border-bottom: 1px solid #8a939e }
-th.group:empty { border-bottom: 0 }
+th.group { text-align: center; min-width: 6rem; border-bottom: 1px solid #8a939e }
+th.group:empty { border-bottom: 0; min-width: 0 }
+td.label a { color: inherit; text-decoration: underline dotted #6b737c; text-underline-offset: 3px }
 .label { text-align: left; white-space: normal; min-width: 7.5rem }
 .stacked .label { min-width: 10.5rem } .stacked td:first-child { min-width: 19rem }
 .larger { color: #00598c; font-weight: 600 }

@@ -116,7 +116,8 @@ def test_help_shows_the_defaults(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "(default: 0.0005)" in shown and "(default: 0.5,0.75,1.0,1.25,1.5)" in shown
+    assert "(default: 0.0005; animals: 0.0001, scenes: 0.001)" in shown  # what the presets decide differently is said
+    assert "(default: 0.5,0.75,1.0,1.25,1.5; scenes: 0.75,1.0,1.25)" in shown and "(default: 0.9)" in shown
 
 
 def test_wrong_words_are_refused(capsys):

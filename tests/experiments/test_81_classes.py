@@ -128,7 +128,7 @@ def test_masks_beyond_the_data_sets_classes_are_refused(job, tmp_path):
     write_label(tmp_path / f"{image_id}.png", np.full(read_label(masks / f"{image_id}.png").shape, 81))
     write_text(tmp_path / "ids.txt", f"{image_id}\n")
     options = ["--ground-truth", masks, "--list", tmp_path / "ids.txt", "--workers", 1]
-    with pytest.raises(SystemExit, match="expected values 0..80, found "):
+    with pytest.raises(ValueError, match="expected values 0..80, found "):
         tool("evaluate", "--predictions", tmp_path, *options)
 
 

@@ -116,7 +116,7 @@ def test_the_benchmark_stands_beside_the_paper(benchmark, tmp_path, capsys):
     results = read_results(tmp_path / "results")
     assert [one.cell for one in results] == [("COMNet I", "N = 3", "inter-matching time, 6x6x8")]
     assert [one.value for one in results] == [cost["seconds"] for cost in costs]
-    with pytest.raises(SystemExit, match="benchmark: groups .1,.*expected groups of 2 or more"):
+    with pytest.raises(ValueError, match="groups .1,.*expected groups of 2 or more"):
         benchmark.main(["matching", "--groups", "1"])
 
 

@@ -70,7 +70,7 @@ def test_clear_differences_are_named(paper):
     assert words == ["larger", "smaller", "smaller"]
     two = [one for one in found if one.seeds != (2,)]
     page = Page(to_html(build_report(two, paper)[0]))
-    assert table_with(page, "what the paper says")[1][1] == "larger, two pairs"
+    assert table_with(page, "what the paper says")[1][1] == "larger (two pairs)"
 
 
 def test_the_head_says_when_where_and_by_which_code(paper):

@@ -21,7 +21,7 @@ from cian.data.images import read_image, read_label, write_label
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
-from cian.training.tool import TrainingBar
+from cian.training.tool import TrainingProgress
 
 CAT = 8
 ODD = {"grey": "grey", "cmyk": "CMYK", "black": "black", "alpha": "transparent", "palette": "palette", "one": (1, 1),
@@ -215,7 +215,7 @@ def test_filtering_by_tags_names_unknown_classes_before_anything_is_predicted(ru
 def test_an_interrupted_classifier_goes_on_to_the_same_parameters(data, tmp_path, monkeypatch, number):
     train_cam = module_of("train_cam")
 
-    class StoppingBar(TrainingBar):
+    class Stopping(TrainingProgress):
         def __call__(self, epoch, step, count, loss):
             super().__call__(epoch, step, count, loss)
             if (epoch, step) == (1, 1):
@@ -226,7 +226,7 @@ def test_an_interrupted_classifier_goes_on_to_the_same_parameters(data, tmp_path
     ]
     train_cam.main(options + [str(tmp_path / "whole")])
     with monkeypatch.context() as patched, pytest.raises(Interrupted, match="--resume goes on from here"):
-        patched.setattr("cian.training.tool.TrainingBar", StoppingBar)
+        patched.setattr("cian.training.tool.TrainingProgress", Stopping)
         train_cam.main(options + [str(tmp_path / "stopped")])
     assert not (tmp_path / "stopped" / "cam_resnet10-0001.params").exists()
     with pytest.raises(FileExistsError, match="holds a run already; give --resume"):
