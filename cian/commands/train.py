@@ -65,15 +65,17 @@ def main(argv=None):
     settings = chosen_settings(args, dataset)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
-    labels = Path(args.labels)
-    labels_digest = folder_digest(labels, ids, ".png")
     training = Training(args, settings, "cian")
     objective = SegmentationObjective(settings, len(dataset.classes), training.devices)
     start_network(objective.net, training.weights, settings, args.allow_missing)
-    examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
+    training.check_space(objective.net)
     size = settings.group_size
     plan = training.plan(ids, tags, size, settings.grouping)
+    labels = Path(args.labels)
+    labels_digest = folder_digest(labels, ids, ".png")
+    training.check_labels(dataset, ids, labels, tags)
     training.begin("train", dataset, ids, tags, seeds=labels_digest)
+    examples = Examples(dataset, labels, settings.crop, settings.train_scales, settings.pad_label)
 
     def to_arrays(batch_ids, made):
         images, crops = made

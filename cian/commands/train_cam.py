@@ -12,6 +12,7 @@ from cian.base.files import read_json, write_json
 from cian.base.parser import Parser
 from cian.base.progress import tracked
 from cian.config import from_arguments
+from cian.data.check import check_images
 from cian.data.images import read_image
 from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
@@ -80,9 +81,13 @@ def main(argv=None):
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
+    val_ids = dataset.read_ids(args.val_list) if args.val_list else []
+    val_tags = dataset.read_tags(val_ids, args.tags)
+    check_images(dataset, ids + val_ids)
     training = Training(args, settings, args.method)
     make = prepare_comnet if args.method == "comnet" else prepare_cam
     objective, examples, size = make(training, dataset)
+    training.check_space(objective.net)
     plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
     training.begin("train_cam", dataset, ids, tags)
 
@@ -95,8 +100,7 @@ def main(argv=None):
     last = training.fit(objective, plan, examples.make_batch, to_arrays)
     measured = training.run.folder / "tags.json"
     if args.val_list and training.run.write and not measured.exists():
-        val_ids = dataset.read_ids(args.val_list)
-        val_tags, pairs = dataset.read_tags(val_ids, args.tags), args.method == "comnet"
+        pairs = args.method == "comnet"
         mean, per_class = measure(objective.net, dataset, val_ids, val_tags, training.devices[0], pairs)
         write_json(measured, {"list": args.val_list, "map": mean, "ap": per_class_record(dataset, per_class)})
     if measured.exists():

@@ -13,6 +13,7 @@ from cian.base.progress import Progress
 from cian.base.runs import folder_digest, settings_record
 from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
+from cian.data.check import check_images, check_labels
 from cian.data.voc import open_dataset
 from cian.inference.cam_labels import write_confident_label
 from cian.training.boundary import BoundaryObjective, load_backbone
@@ -43,12 +44,13 @@ def remove_other_labels(folder, made_of):
 
 
 def make_labels(dataset, ids, cams, folder, settings):
-    """Write the labels that are not there yet, on all processors."""
+    """Write the labels that are not there yet, on all processors; how many these were."""
     todo = [i for i in ids if not (folder / f"{i}.png").is_file()]
     work = functools.partial(write_confident_label, dataset, cams, folder, settings)
     with Progress(len(ids), "labels", "image", len(ids) - len(todo)) as progress:
         for _ in map_parallel(work, todo, progress=progress.update):
             pass
+    return len(todo)
 
 
 def main(argv=None):
@@ -56,17 +58,21 @@ def main(argv=None):
     settings = from_arguments(args, BoundaryTraining)
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
+    check_images(dataset, ids)
     training = Training(args, settings, "irn")
-    cams_digest = folder_digest(args.cams, ids, ".npz")
     objective = BoundaryObjective(settings, training.devices)
     if training.weights.path is not None:
         load_backbone(objective.net, training.weights, settings.backbone, args.allow_missing)
+    training.check_space(objective.net)
+    plan = training.plan(ids)
     fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
     labels = training.run.folder / "labels"
     examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))
+    cams_digest = folder_digest(args.cams, ids, ".npz")
     training.begin("train_irn", dataset, ids, cams=cams_digest)
     if training.run.write and not training.run.begun:
         made_of = {"cams": cams_digest, "data": dataset.fingerprint(ids), "settings": settings_record(settings)}
         remove_other_labels(labels, made_of)
-    make_labels(dataset, ids, args.cams, labels, settings)
-    print(training.fit(objective, training.plan(ids), examples.make_batch, lambda batch_ids, made: made))
+    if make_labels(dataset, ids, args.cams, labels, settings):
+        check_labels(dataset, ids, labels)
+    print(training.fit(objective, plan, examples.make_batch, lambda batch_ids, made: made))

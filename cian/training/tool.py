@@ -5,20 +5,27 @@ import logging
 import os
 import shlex
 import time
+from pathlib import Path
 
-from cian.base.cli import add_preset, chosen_devices
+import numpy as np
+
+from cian.base.cli import add_preset, at_least, chosen_devices
+from cian.base.files import check_space, writable_folder
 from cian.base.messages import forget, keep
 from cian.base.progress import Progress, clock
 from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
 from cian.base.runtime import mx, versions
 from cian.config import WEIGHTS, add_arguments
+from cian.data.check import check_labels
+from cian.data.groups import lonely_images
 from cian.data.loader import Loader, Plan
 from cian.models.sources import IMAGENET
 from cian.models.weight_cache import choose
-from cian.training.engine import KVSTORES, Fit
+from cian.training.engine import CHECKPOINTS_KEPT, KVSTORES, Fit
 
 log = logging.getLogger(__name__)
 LOG = "train.log"  # what was said, in the run folder
+STATE_COPIES = 3  # parameters in resume.npz: their values, and with Adam two moments
 
 
 def add_training_options(parser, settings_class, with_tags=True):
@@ -35,7 +42,7 @@ def add_training_options(parser, settings_class, with_tags=True):
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
     parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
     parser.add_argument("--kvstore", choices=KVSTORES, default="device", help="gradient exchange (default: device)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that make batches (default: 2)")
+    parser.add_argument("--workers", type=at_least(0), default=2, help="processes that make batches (default: 2)")
     add_preset(parser)
     add_arguments(parser, settings_class)
 
@@ -49,6 +56,7 @@ class Training:
 
     def __init__(self, args, settings, name):
         self.args, self.settings = args, settings
+        writable_folder(Path(args.output))
         self.devices = chosen_devices(args.devices)
         distributed = args.kvstore.startswith("dist")
         if distributed and "DMLC_ROLE" not in os.environ:
@@ -100,10 +108,35 @@ class Training:
             log.info("settings: %s", ", ".join(f"{name} {value}" for name, value in record["settings"].items()))
 
     def plan(self, ids, tags=None, group_size=1, grouping="random"):
-        """The Plan of this worker's share of the batches; tags: {id: class indices}, needed for groups with a common class."""
-        return Plan(
+        """The Plan of this worker's share of the batches; tags: {id: class indices}, needed for groups with a common class.
+
+        ValueError where the first epoch has no batch, or batches cannot be shared by the workers and devices. Images that no
+        group with a common class can take are told.
+        """
+        plan = Plan(
             tuple(ids), tags, self.settings.batch, group_size, grouping, self.settings.seed, self._rank, self._ranks
         )
+        share = len(plan.epoch(0)[0])
+        if share % len(self.devices):
+            raise ValueError(f"devices: {share} groups or images cannot be shared by {len(self.devices)} devices")
+        lonely = lonely_images(ids, tags) if grouping == "common" and group_size > 1 else []
+        if lonely and self.run.write:
+            shown = ", ".join(lonely[:5]) + (", ..." if len(lonely) > 5 else "")
+            log.warning("%d of %d images are left out, as no other has a class of theirs: %s", len(lonely), len(ids), shown)
+        return plan
+
+    def check_labels(self, dataset, ids, folder, tags=None):
+        """Before a run is begun: can its labels FOLDER/ID.png be trained on? Errors and warnings as of data.check."""
+        if self.run.write and not self.run.begun:
+            with Progress(len(ids), "check labels", "image") as progress:
+                check_labels(dataset, ids, folder, tags, max(1, self.args.workers), progress.update)
+
+    def check_space(self, net):
+        """RuntimeError where the checkpoints and the state of a network, before it is trained, would not fit on the disk."""
+        copies = CHECKPOINTS_KEPT + 2 + 2 * STATE_COPIES  # the newest of each is written beside those that it replaces
+        size = sum(4 * int(np.prod(parameter.shape)) for parameter in net.collect_params().values())
+        if self.run.write and not self.run.begun:
+            check_space(self.args.output, copies * size, "checkpoints and state")
 
     def fit(self, objective, plan, make_batch, to_arrays):
         """Train `objective` to the last epoch, from where the run folder is; path of the last checkpoint.
