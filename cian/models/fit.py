@@ -1,5 +1,6 @@
 """Which backbones a file of weights fits, and what of each is missing, unknown or misshapen."""
 
+import functools
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -28,14 +29,15 @@ class Fit:
         return not (self.missing or self.unknown or self.misshapen)
 
 
+@functools.lru_cache(maxsize=None)
 def shapes_of(name):
     """{parameter: shape} of a backbone."""
     return {parameter: p.shape for parameter, p in backbone(name)[0].collect_params().items()}
 
 
-def fit(arrays, name, shapes=None):
+def fit(arrays, name):
     """The Fit of {name: array} to the backbone `name`; the layers that our networks add to it may be there."""
-    shapes = shapes or shapes_of(name)
+    shapes = shapes_of(name)
     found, unknown, label = converted(arrays, name, set(shapes))
     kept = {key: value for key, value in without_classifier(found)[0].items() if not key.startswith(ADDED)}
     unknown = list(unknown) + sorted(set(kept) - set(shapes))
