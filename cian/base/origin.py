@@ -7,17 +7,18 @@ beside it (the published code's has none), the options decide, and the defaults 
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Type, Union
 
 from cian.base.files import read_json
 from cian.base.runs import settings_record
 from cian.config import PRESETS, BoundaryTraining, Classifier, Matching, Segmentation
 from cian.config.arguments import show
+from cian.config.settings import Settings
 
 log = logging.getLogger(__name__)
 
 #: method -> settings of its training, and one that tells them from those below
-METHODS = {
+METHODS: Dict[str, Tuple[Type[Settings], str]] = {
     "cian": (Segmentation, "losses"),
     "comnet": (Matching, "matching"),
     "irn": (BoundaryTraining, "displacement"),

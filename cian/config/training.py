@@ -1,7 +1,7 @@
 """Settings of the trainings: segmentation, and the two papers' classifiers."""
 
 from dataclasses import dataclass, replace
-from typing import Tuple
+from typing import Any, Tuple, Type
 
 from cian.config.settings import Settings, setting
 
@@ -97,7 +97,7 @@ class Classifier(Training):
     }
 
 
-def frozen_layers(backbone):
+def frozen_layers(backbone: str) -> str:
     """Prefixes of the parameters that COMNet keeps as on ImageNet, those up to stride 8; resnet10, from scratch, has none."""
     if backbone == "resnet10":
         return ""
@@ -141,7 +141,7 @@ class Matching(Training):
     residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")
 
     @classmethod
-    def preset(cls, name="voc12", **changes):
+    def preset(cls: Type["Matching"], name: str = "voc12", **changes: Any) -> "Matching":
         """As Settings.preset; `freeze`, unless given, is decided by the backbone, see frozen_layers."""
         settings = super().preset(name, **changes)
         return settings if "freeze" in changes else replace(settings, freeze=frozen_layers(settings.backbone))
