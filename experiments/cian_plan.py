@@ -38,7 +38,7 @@ class Plan(DataStages):
         common = (*self.options, "--list", self.args.list, *self.devices)
         if ratio == "0":
             weights = checkpoint(classifier, "cam", Classifier, self.args.preset, backbone)
-            needs, made_from = [classifier], ("--backbone", backbone, "--checkpoint", weights)
+            needs, made_from = [classifier], ("--checkpoint", weights)
         else:
             needs = [self.seeds()]
             made_from = ("--maps", needs[0].folder, "--substitute", ratio)
@@ -79,7 +79,7 @@ class Plan(DataStages):
             yield tool("train", *self.options, "--list", self.args.list, *words, *given, "--init", init, "--output", folder,
                        "--resume", *self.devices)  # fmt: skip
             last = folder / f"cian_{backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("predict", *self.options, "--list", self.args.val_list, "--backbone", backbone, *self.devices,
+            yield tool("predict", *self.options, "--list", self.args.val_list, *self.devices,
                        "--checkpoint", last, "--output", folder / "val")  # fmt: skip
             for name in ("val", "val_crf"):
                 predicted = folder / "val" / name.replace("val", "pred")
@@ -99,7 +99,7 @@ class Plan(DataStages):
     def labels(self, backbone, seed, losses, grouping, ratio, filtered=False):
         """A network's masks of the training list, as the labels of a second round; filtered: by the image's tags."""
         first = self.masks(backbone, seed, losses, grouping, ratio)
-        words = ("--list", self.args.list, "--backbone", backbone, "--fit", "warp", "--crf-iterations", "10")
+        words = ("--list", self.args.list, "--fit", "warp", "--crf-iterations", "10")
         weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
         words += ("--filter-tags",) if filtered else ()
         content = {"inference": settings_record(Inference.preset(self.args.preset, crf_iterations=10))}

@@ -37,7 +37,7 @@ round() {
     local run="$1" seeds="$2" start="$3"; shift 3
     tool train --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --seeds "$seeds" --init "$start" \
         --output "$output/$run" --resume "${on_devices[@]}" "$@"
-    tool predict --preset "$preset" --backbone "$backbone" --data "$data" --list "$val_list" --checkpoint "$(last "$output/$run")" \
+    tool predict --preset "$preset" --data "$data" --list "$val_list" --checkpoint "$(last "$output/$run")" \
         --output "$output/$run/val" "${on_devices[@]}"
     tool evaluate --predictions "$output/$run/val/pred" --ground-truth "$masks" --list "$lists/$val_list.txt" \
         "${over_classes[@]}" --json "$output/$run/val.json" >/dev/null
@@ -52,7 +52,7 @@ classifier="$(last "$output/cam")"
 [[ "$preset" != scenes || -n "$init" ]] || init="$classifier" # no ImageNet weights: the classifier's own features
 
 stage "seeds"
-tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$list" --checkpoint "$classifier" \
+tool make_seeds --preset "$preset" --data "$data" --list "$list" --checkpoint "$classifier" \
     --output "$output/seeds" "${on_devices[@]}"
 tool evaluate --seeds --predictions "$output/seeds/seeds" --ground-truth "$masks" --list "$lists/$list.txt" \
     "${over_classes[@]}" --json "$output/seeds.json"
@@ -61,7 +61,7 @@ stage "round one"
 round round1 "$output/seeds/seeds" "$init"
 
 stage "pseudo labels of the training list"
-tool predict --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --checkpoint "$(last "$output/round1")" \
+tool predict --preset "$preset" --data "$data" --list "$list" --checkpoint "$(last "$output/round1")" \
     --output "$output/round1/train" --fit warp --crf-iterations 10 "${on_devices[@]}"
 
 stage "round two"
@@ -75,6 +75,6 @@ fi
 stage "result"
 count="$(wc -l <"$lists/$val_list.txt")"
 awk -v step="$((count / 16 * 2 + 1))" 'NR % step == 1 || step == 1' "$lists/$val_list.txt" | head -n 8 >"$output/sheet.txt"
-tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$output/sheet.txt" --checkpoint "$classifier" \
+tool make_seeds --preset "$preset" --data "$data" --list "$output/sheet.txt" --checkpoint "$classifier" \
     --output "$output/sheet" "${on_devices[@]}" >/dev/null
 tool report --run "$output" --data "$data" --sheet-list "$output/sheet.txt"

@@ -50,7 +50,7 @@ file() {
 # quality NAME LIST [option ...]: seeds, scores, curve and sheets of a list in OUTPUT/NAME
 quality() {
     local folder="$output/$1" ids="$2"; shift 2
-    tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$ids" --checkpoint "$classifier" \
+    tool make_seeds --preset "$preset" --data "$data" --list "$ids" --checkpoint "$classifier" \
         --output "$folder" "${on_devices[@]}" "${with_tags[@]}" "${with_maps[@]}" "$@"
     tool evaluate --seeds --predictions "$folder/seeds" --ground-truth "$masks" --list "$(file "$ids")" \
         "${over_classes[@]}" --json "$folder/quality.json" | tee "$folder/quality.txt"

@@ -45,18 +45,17 @@ class Origin:
         """What was trained: cian, comnet, irn or cam; None where there is no run."""
         return next((name for name, (_, own) in METHODS.items() if own in self.settings), None)
 
-    def decide(self, name: str, given: Any, default: Any = None, option: Optional[str] = None) -> Any:
+    def decide(self, name: str, given: Any, default: Any = None) -> Any:
         """A setting of the network, by its name: the run's; without one what is given; without that the default.
 
-        given: value of the option, None where it was left out; option: its name, where that is not the setting's. ValueError
-        where the run says something else.
+        given: value of the option, None where it was left out. ValueError where the run says something else.
         """
         recorded = self.method if name == "method" else self.settings.get(name)
         if recorded is None:
             return default if given is None else given
         if given is not None and given != recorded:
             raise ValueError(
-                f"--{(option or name).replace('_', '-')} {show(given)}: {self.path} says {show(recorded)}; leave the option out"
+                f"--{name.replace('_', '-')} {show(given)}: {self.path} says {show(recorded)}; leave the option out"
             )
         return recorded
 

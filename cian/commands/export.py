@@ -171,6 +171,7 @@ def main(argv=None):
     if named:
         args.backbone = args.backbone or find(args.from_published).backbone
     origin = origin_of(None if named else args.checkpoint or args.from_published)
+    known = args.preset is not None or bool(origin.settings)
     args.preset = origin.decide_preset(args.preset)
     backbone = chosen_backbone(origin, args, settings_class(args, origin))
     origin.fill(args, similarity="dot", merge="max", merge_self=True)
@@ -201,7 +202,7 @@ def main(argv=None):
         args.output,
         block,
         outputs,
-        about(method, backbone, names, **options),
+        about(method, backbone, names, **options, preset=args.preset if known else None),
         images,
         args.overwrite,
         (lambda name: [export_onnx(name, images)]) if args.onnx else None,

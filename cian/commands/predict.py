@@ -21,7 +21,7 @@ from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.export.exported import export_files
 from cian.export.predictor import Predictor, enlarge_label
-from cian.export.symbols import class_names
+from cian.export.symbols import class_names, export_origin
 from cian.figures.sheet import write_png
 from cian.inference.crf import dense_crf
 from cian.inference.segmenter import FITS, Segmenter, load_network, predict_all
@@ -142,7 +142,7 @@ def predict_pictures(args, origin, settings):
 
 def main(argv=None):
     args = parse_args(argv)
-    origin = origin_of(args.checkpoint)
+    origin = export_origin(args.model) if args.model else origin_of(args.checkpoint)
     args.preset = origin.decide_preset(args.preset)
     settings = from_arguments(args, Inference)
     if args.pictures:

@@ -43,7 +43,7 @@ class BoundaryTraining(Settings):
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained besides the backbone's")
     seed: int = setting(0, "seed of everything random", least=0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.confident_background > self.confident_foreground:
             raise ValueError(

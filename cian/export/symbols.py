@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from cian.base.origin import Origin
 from cian.base.runtime import mx
+from cian.config import Inference
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.export.export import ClassifierOutput, inference_block, trace
-from cian.export.exported import CLASSIFIERS
+from cian.export.exported import CLASSIFIERS, description, export_files, read_symbol
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, GroupCIAN
@@ -113,9 +115,19 @@ def exported_block(net, method, kind="logits", enlarge=False, size=None, scales=
     return inference_block(net, kind, enlarge, size, scales, flip), [kind]
 
 
-def about(method, backbone, classes, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0):
-    """What an export says about itself: a dictionary for JSON. classes: names, background first (a classifier's without it)."""
+def export_origin(path):
+    """The Origin of an export, `path` as for export_files: it says the preset of the run that it is of, where that is known."""
+    symbol_file, _ = export_files(path)
+    return Origin(symbol_file, preset=(description(read_symbol(symbol_file)) or {}).get("preset"))
+
+
+def about(method, backbone, classes, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0, preset=None):
+    """What an export says about itself: a dictionary for JSON. classes: names, background first (a classifier's without it).
+
+    preset: that of the run, whose test size and CRF are for this network; None where it is not known.
+    """
     return {
+        **({} if preset is None else {"preset": preset, "test_size": Inference.preset(preset).test_size}),
         "method": method,
         "backbone": backbone,
         "classes": list(classes),
