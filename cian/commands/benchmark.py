@@ -203,7 +203,8 @@ def run_export(args):
     origin.fill(args, backbone=None, similarity="dot")
     origin.check_classes(dataset.classes, args.data)
     if args.backbone is None:
-        raise ValueError(f"--backbone: missing, and there is no run's settings.json beside {args.checkpoint}")
+        given = "random weights" if args.checkpoint == "random" else f"{args.checkpoint}, beside which lies no run's settings.json"
+        raise ValueError(f"--backbone: missing, expected with {given}")
     if args.checkpoint == "random":
         method, told = args.method, "random weights"
         net = random_network(method, args.backbone, len(dataset.classes) - (method == "cam"))

@@ -191,7 +191,7 @@ def test_the_benchmark_of_exports_too(checkpoint, data, monkeypatch, capsys):
     x = mx.nd.array(random_images(1, 3, 33, 33))
     np.testing.assert_allclose(nets[0](x).asnumpy(), network("cosine")(x).asnumpy(), rtol=1e-4)
     assert "cian resnet10" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="--backbone: missing"):
+    with pytest.raises(ValueError, match="--backbone: missing, expected with random weights"):
         tool("benchmark", *words, "random")
 
 
