@@ -203,8 +203,8 @@ def run_export(args):
     origin.fill(args, backbone=None, similarity="dot")
     origin.check_classes(dataset.classes, args.data)
     if args.backbone is None:
-        given = "random weights" if args.checkpoint == "random" else f"{args.checkpoint}, beside which lies no run's settings.json"
-        raise ValueError(f"--backbone: missing, expected with {given}")
+        alone = "random weights" if args.checkpoint == "random" else f"{args.checkpoint}, beside which is no settings.json"
+        raise ValueError(f"--backbone: missing, expected with {alone}")
     if args.checkpoint == "random":
         method, told = args.method, "random weights"
         net = random_network(method, args.backbone, len(dataset.classes) - (method == "cam"))
