@@ -23,7 +23,7 @@ class Plan(DataStages):
         settings = Classifier.preset(self.args.preset)
         backbone = settings.backbone
         init = self.weights(self.args.cam_init, backbone) or self.weights(self.args.init, backbone)
-        init = init or ("random" if self.args.preset == "scenes" else f"gluoncv:{backbone}")
+        init = init or self.default_weights()
         lists = ("--list", self.args.list, "--val-list", self.args.val_list)
         return self.stage(
             "cam", backbone, "", {"settings": settings_record(settings), "init": digest(init)},
@@ -38,7 +38,7 @@ class Plan(DataStages):
         common = (*self.options, "--list", self.args.list, *self.devices)
         if ratio == "0":
             weights = checkpoint(classifier, "cam", Classifier, self.args.preset, backbone)
-            needs, made_from = [classifier], ("--backbone", backbone, "--checkpoint", weights)
+            needs, made_from = [classifier], ("--checkpoint", weights)
         else:
             needs = [self.seeds()]
             made_from = ("--maps", needs[0].folder, "--substitute", ratio)
@@ -79,7 +79,7 @@ class Plan(DataStages):
             yield tool("train", *self.options, "--list", self.args.list, *words, *given, "--init", init, "--output", folder,
                        "--resume", *self.devices)  # fmt: skip
             last = folder / f"cian_{backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("predict", *self.options, "--list", self.args.val_list, "--backbone", backbone, *self.devices,
+            yield tool("predict", *self.options, "--list", self.args.val_list, *self.devices,
                        "--checkpoint", last, "--output", folder / "val")  # fmt: skip
             for name in ("val", "val_crf"):
                 predicted = folder / "val" / name.replace("val", "pred")
@@ -93,13 +93,13 @@ class Plan(DataStages):
         if init is None and self.args.preset == "scenes":
             classifier = self.classifier()
             return checkpoint(classifier, "cam", Classifier, "scenes", backbone), classifier.name, [classifier]
-        init = init or f"gluoncv:{backbone}_v2"
+        init = init or self.default_weights()
         return init, digest(init), []
 
     def labels(self, backbone, seed, losses, grouping, ratio, filtered=False):
         """A network's masks of the training list, as the labels of a second round; filtered: by the image's tags."""
         first = self.masks(backbone, seed, losses, grouping, ratio)
-        words = ("--list", self.args.list, "--backbone", backbone, "--fit", "warp", "--crf-iterations", "10")
+        words = ("--list", self.args.list, "--fit", "warp", "--crf-iterations", "10")
         weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
         words += ("--filter-tags",) if filtered else ()
         content = {"inference": settings_record(Inference.preset(self.args.preset, crf_iterations=10))}

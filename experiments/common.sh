@@ -59,7 +59,12 @@ given() {
 }
 
 # absolute NAME: from this folder to the repository's: names of weights stay, paths become absolute
-absolute() { case "$1" in /* | gluoncv:* | random | "") printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac; }
+absolute() {
+    case "$1" in
+        /* | imgclsmob:* | torchvision:* | timm:* | gluoncv:* | imagenet | random | "") printf '%s' "$1" ;;
+        *) printf '%s/%s' "$PWD" "$1" ;;
+    esac
+}
 
 tool() { local name="$1"; shift; .venv/bin/python "tools/$name.py" "$@"; }
 stage() { printf '\n== %s\n' "$*"; }

@@ -70,8 +70,8 @@ class COMNetPlan(DataStages):
         default = {} if args.preset != "voc12" else dict(cam_scales=(1.0, 0.5, 1.5, 2.0))
         self.seeding = Seeding.preset(args.preset, **{**default, **scales})
         self.train_file = self.dataset.list_path(args.list)
-        self.init = self.weights(args.cam_init, self.backbone) or self.weights(args.init, self.backbone)
-        self.init = self.init or ("random" if args.preset == "scenes" else f"gluoncv:{self.backbone}")
+        given = self.weights(args.cam_init, self.backbone) or self.weights(args.init, self.backbone)
+        self.init = given or self.default_weights()
 
     def classifier(self, seed, **changes):
         """A classifier with some settings changed, its class activation maps in FOLDER/maps/cam, and their scores."""
@@ -88,7 +88,7 @@ class COMNetPlan(DataStages):
             yield tool("train_cam", "--method", "comnet", *self.options, "--list", self.args.list, "--backbone", self.backbone,
                        *words, "--init", self.init, "--output", folder, "--resume", *self.devices)  # fmt: skip
             last = folder / f"comnet_{self.backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("make_seeds", "--method", "comnet", *self.options, "--list", self.args.list, "--checkpoint", last,
+            yield tool("make_seeds", *self.options, "--list", self.args.list, "--checkpoint", last,
                        "--cams-only", *scales, "--output", folder / "maps", *self.devices)  # fmt: skip
             yield self.scored("--cams", folder / "maps" / "cam", "--list", self.train_file, "--mark", CAM_THRESHOLD,
                               "--curve", folder / "curve", "--json", folder / "cam.json")  # fmt: skip

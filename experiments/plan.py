@@ -20,6 +20,7 @@ from cian.base.results import Measurement, run_name, write_results
 from cian.base.runtime import count_gpus
 from cian.config import PRESETS
 from cian.data.voc import open_dataset
+from cian.models.sources import IMAGENET, RANDOM
 from cian.scenes import generate as scenes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,8 @@ ANIMALS = ("background", "cat", "cow", "dog", "horse", "person", "sheep")  # the
 LABELS = {
     "resnet101": ("ResNet101", "CIAN (res101), L."),
     "resnet50": ("ResNet50", "CIAN (res50), L."),
+    "resnet101v1b": ("ResNet101v1b", "CIAN (res101v1b), L."),
+    "resnet50v1b": ("ResNet50v1b", "CIAN (res50v1b), L."),
     "resnet10": ("ResNet10", "CIAN (res10), L."),
     "squeezenet1.1": ("SqueezeNet1.1", "CIAN (squeezenet1.1), L."),
 }
@@ -48,7 +51,7 @@ def tool(name, *words):
 
 
 def digest(path):
-    """SHA-256 (hex) of a file's bytes, or the text itself where it is not a file, such as gluoncv:NAME."""
+    """SHA-256 (hex) of a file's bytes, or the text itself where it is not a file, such as SOURCE:NAME."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else str(path)
 
 
@@ -56,8 +59,9 @@ def add_options(parser, seeds, backbones):
     """Add the options of every table script. seeds: the default; backbones: help text of --backbones."""
     parser.add_argument("--preset", choices=PRESETS, default=None, help="default: voc12 with --data, scenes without")
     parser.add_argument("--data", default=None, help="data set in VOC layout (default: generated scenes)")
-    parser.add_argument("--init", default=None, help="ImageNet weights, or BACKBONE=WEIGHTS,... (default: gluoncv's)")
-    parser.add_argument("--cam-init", default=None, help="the same for the classifier (default: --init, or gluoncv's)")
+    parser.add_argument("--init", default=None, help="ImageNet weights: a file or SOURCE:NAME (cian weights list), or "
+                        "BACKBONE=WEIGHTS,... (default: imagenet, the preset's sources in their order)")  # fmt: skip
+    parser.add_argument("--cam-init", default=None, help="the same for the classifier (default: --init)")
     parser.add_argument("--backbones", default=None, help=backbones)
     parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
     parser.add_argument("--seeds", default=seeds, help=f"seeds of the trainings (default: {seeds})")
@@ -112,10 +116,14 @@ class DataStages:
         return Stage(folder, tuple(commands(folder)), tuple(needs))
 
     def weights(self, text, backbone):
-        """The starting weights that an option gives for a backbone: its file's absolute path, or gluoncv:NAME."""
+        """The starting weights that an option gives for a backbone: its file's absolute path, or SOURCE:NAME."""
         given = weights_by_backbone(text)
         found = given.get(backbone, given.get(None))
         return str(Path(found).resolve()) if found and Path(found).is_file() else found
+
+    def default_weights(self):
+        """What a classifier starts from where no option says it."""
+        return RANDOM if self.args.preset == "scenes" else IMAGENET
 
     def scored(self, *words):
         """The command that compares masks or maps with the truth."""

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The main job: from image tags to masks. Set-up, classifier, seeds, round one, pseudo labels, round two, a table and pictures.
 #   bash experiments/quickstart.sh                                                    generated scenes, 10 minutes on 2 cores
-#   bash experiments/quickstart.sh --data ROOT --init WEIGHTS --preset animals|voc12  a data set in VOC layout
+#   bash experiments/quickstart.sh --data ROOT --preset animals|voc12                 a data set in VOC layout
+# --init WEIGHTS: a file, or SOURCE:NAME of `cian weights list`; without it the preset's sources in their order (imagenet).
 # Further options: --output FOLDER (default runs/quickstart_PRESET), --classes a,b,c (the mean is over these), --list NAME and
 # --val-list NAME (default train_aug and val), --cam-backbone NAME, --backbone NAME (default those of the preset),
-# --cam-init WEIGHTS (default that of --init), --devices LIST, --truth (also train on the true masks, for comparison).
+# --cam-init WEIGHTS (default that of --init; voc12: imagenet), --devices LIST, --truth (also train on the true masks, for comparison).
 # Stopped at any moment, the same command goes on where it was.
 set -euo pipefail
 
@@ -15,10 +16,10 @@ preset="" data="" init="" cam_init="" output="" classes="" list=train_aug val_li
 options="--preset|--data|--init|--cam-init|--output|--classes|--list|--val-list|--cam-backbone|--backbone|--devices"
 read_options "$options" --truth "$@"
 choose_preset
-[[ -n "$init" || "$preset" = scenes ]] || fail "--preset $preset needs --init, ImageNet weights of $backbone (.params or gluoncv:NAME)"
 case "$preset" in
     scenes) : "${cam_init:=random}" ;;
-    voc12) : "${cam_init:=gluoncv:vgg16}" ;;
+    voc12) : "${init:=imagenet}" "${cam_init:=imagenet}" ;; # the classifier has another backbone
+    *) : "${init:=imagenet}" ;;
 esac
 : "${cam_init:=$init}" "${output:=runs/quickstart_$preset}"
 
@@ -36,7 +37,7 @@ round() {
     local run="$1" seeds="$2" start="$3"; shift 3
     tool train --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --seeds "$seeds" --init "$start" \
         --output "$output/$run" --resume "${on_devices[@]}" "$@"
-    tool predict --preset "$preset" --backbone "$backbone" --data "$data" --list "$val_list" --checkpoint "$(last "$output/$run")" \
+    tool predict --preset "$preset" --data "$data" --list "$val_list" --checkpoint "$(last "$output/$run")" \
         --output "$output/$run/val" "${on_devices[@]}"
     tool evaluate --predictions "$output/$run/val/pred" --ground-truth "$masks" --list "$lists/$val_list.txt" \
         "${over_classes[@]}" --json "$output/$run/val.json" >/dev/null
@@ -51,7 +52,7 @@ classifier="$(last "$output/cam")"
 [[ "$preset" != scenes || -n "$init" ]] || init="$classifier" # no ImageNet weights: the classifier's own features
 
 stage "seeds"
-tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$list" --checkpoint "$classifier" \
+tool make_seeds --preset "$preset" --data "$data" --list "$list" --checkpoint "$classifier" \
     --output "$output/seeds" "${on_devices[@]}"
 tool evaluate --seeds --predictions "$output/seeds/seeds" --ground-truth "$masks" --list "$lists/$list.txt" \
     "${over_classes[@]}" --json "$output/seeds.json"
@@ -60,7 +61,7 @@ stage "round one"
 round round1 "$output/seeds/seeds" "$init"
 
 stage "pseudo labels of the training list"
-tool predict --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --checkpoint "$(last "$output/round1")" \
+tool predict --preset "$preset" --data "$data" --list "$list" --checkpoint "$(last "$output/round1")" \
     --output "$output/round1/train" --fit warp --crf-iterations 10 "${on_devices[@]}"
 
 stage "round two"
@@ -74,6 +75,6 @@ fi
 stage "result"
 count="$(wc -l <"$lists/$val_list.txt")"
 awk -v step="$((count / 16 * 2 + 1))" 'NR % step == 1 || step == 1' "$lists/$val_list.txt" | head -n 8 >"$output/sheet.txt"
-tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$output/sheet.txt" --checkpoint "$classifier" \
+tool make_seeds --preset "$preset" --data "$data" --list "$output/sheet.txt" --checkpoint "$classifier" \
     --output "$output/sheet" "${on_devices[@]}" >/dev/null
 tool report --run "$output" --data "$data" --sheet-list "$output/sheet.txt"

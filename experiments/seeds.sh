@@ -6,7 +6,7 @@
 # Further options: --output FOLDER (default runs/seeds_PRESET), --backbone NAME (default that of the preset), --classes a,b,c
 # (the mean is over these), --list LIST and --val-list LIST (names in ImageSets/Segmentation or text files; default train_aug
 # and val), --tags FILE, --saliency-maps FOLDER, --epochs N, --devices LIST, --substitute SHARE (for so many of the training
-# images the seed is the ground truth). Without --init the weights are gluoncv's.
+# images the seed is the ground truth). Without --init: the preset's sources in their order.
 # Stopped at any moment, the same command goes on where it was.
 set -euo pipefail
 
@@ -21,7 +21,7 @@ read_options "$options" "" "$@"
 cam_backbone="$backbone" # the classifier is the only network here
 choose_preset
 [[ "$preset" != scenes ]] || : "${init:=random}"
-: "${init:=gluoncv:$cam_backbone}" "${output:=$root/runs/seeds_$preset}"
+: "${init:=imagenet}" "${output:=$root/runs/seeds_$preset}"
 
 # a list is a name, which stays, or a text file
 listed() { if [[ -f "$1" ]]; then absolute "$1"; else printf '%s' "$1"; fi; }
@@ -50,7 +50,7 @@ file() {
 # quality NAME LIST [option ...]: seeds, scores, curve and sheets of a list in OUTPUT/NAME
 quality() {
     local folder="$output/$1" ids="$2"; shift 2
-    tool make_seeds --preset "$preset" --backbone "$cam_backbone" --data "$data" --list "$ids" --checkpoint "$classifier" \
+    tool make_seeds --preset "$preset" --data "$data" --list "$ids" --checkpoint "$classifier" \
         --output "$folder" "${on_devices[@]}" "${with_tags[@]}" "${with_maps[@]}" "$@"
     tool evaluate --seeds --predictions "$folder/seeds" --ground-truth "$masks" --list "$(file "$ids")" \
         "${over_classes[@]}" --json "$folder/quality.json" | tee "$folder/quality.txt"

@@ -94,7 +94,7 @@ def submission(plan):
     for backbone in plan.backbones:
         trained = plan.masks(backbone, plan.args.seeds[0], "ce+cp", second_round=True)
         weights = checkpoint(trained, "cian", Segmentation, plan.args.preset, backbone)
-        words = (*plan.options, "--list", plan.args.test_list, "--backbone", backbone, *plan.devices, "--checkpoint", weights)
+        words = (*plan.options, "--list", plan.args.test_list, *plan.devices, "--checkpoint", weights)
         content = {"list": plan.args.test_list, "inference": settings_record(Inference.preset(plan.args.preset))}
         stages.append(
             plan.stage(
@@ -116,7 +116,7 @@ def figures(plan):
     backbone, seed = plan.backbones[0], plan.args.seeds[0]
     baseline, ours = (plan.masks(backbone, seed, ROWS[row]) for row in ("Baseline", "+ CP"))
     common = ("--data", plan.data, "--list", plan.args.val_list, *plan.classes)
-    network = ("--checkpoint", checkpoint(ours, "cian", Segmentation, plan.args.preset, backbone), "--backbone", backbone)
+    network = ("--checkpoint", checkpoint(ours, "cian", Segmentation, plan.args.preset, backbone))
 
     def commands(folder):
         for words in (("--images", PAIRS_DRAWN), ("--statistics", PAIRS_MEASURED)):

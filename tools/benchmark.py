@@ -1,6 +1,6 @@
 """`cian benchmark`; its options: --help."""
 
-from cian.commands.benchmark import main
+from start import run
 
 if __name__ == "__main__":
-    main()
+    run("benchmark")

@@ -1,8 +1,6 @@
 """`cian doctor`; its options: --help."""
 
-import sys
-
-from cian.commands.doctor import main
+from start import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("doctor")

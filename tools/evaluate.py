@@ -1,6 +1,6 @@
 """`cian evaluate`; its options: --help."""
 
-from cian.commands.evaluate import main
+from start import run
 
 if __name__ == "__main__":
-    main()
+    run("evaluate")

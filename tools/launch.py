@@ -1,8 +1,6 @@
 """`cian launch`; its options: --help."""
 
-import sys
-
-from cian.commands.launch import main
+from start import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("launch")

@@ -1,7 +1,6 @@
 """`cian make_seeds`; its options: --help."""
 
-from cian.base.cli import run_tool
-from cian.commands.make_seeds import main
+from start import run
 
 if __name__ == "__main__":
-    run_tool(main)
+    run("make_seeds")

@@ -1,7 +1,6 @@
 """`cian predict`; its options: --help."""
 
-from cian.base.cli import run_tool
-from cian.commands.predict import main
+from start import run
 
 if __name__ == "__main__":
-    run_tool(main)
+    run("predict")

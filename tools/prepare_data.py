@@ -1,8 +1,6 @@
 """`cian prepare_data`; its options: --help."""
 
-import sys
-
-from cian.commands.prepare_data import main
+from start import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("prepare_data")

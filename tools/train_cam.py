@@ -1,7 +1,6 @@
 """`cian train_cam`; its options: --help."""
 
-from cian.base.cli import run_tool
-from cian.commands.train_cam import main
+from start import run
 
 if __name__ == "__main__":
-    run_tool(main)
+    run("train_cam")

@@ -1,64 +1,100 @@
-"""What the tools share: messages for expected errors, devices, and options of several."""
+"""What the verbs share: how they end, devices, and options of several.
 
+How a command ends: status 0 it is done, 1 what it checked is not right, 2 an error in one line, 128 + n stopped by signal n.
+"""
+
+import argparse
 import logging
+import os
 import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
-from cian.base.devices import all_devices
-from cian.base.runtime import devices, end_worker, mx
-from cian.base.stops import Diverged, Interrupted
+from cian.base.messages import speak
+from cian.base.progress import duration
+from cian.base.stops import Diverged, Interrupted, end_worker
 from cian.config import PRESETS
 
+log = logging.getLogger(__name__)
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError, Diverged)
 
 
-def run_tool(main):
-    """Run main(); an expected error becomes one line on standard error and status 2, a signal 128 + its number.
+def run_tool(main, argv=None, name=None):
+    """Run main(argv) and return the exit status, see above: what main returns, None for 0.
 
-    SIGTERM ends it like Ctrl-C does, so that no half-written file stays.
-    A finished tool says on standard error how long it took and how much memory it needed at most.
+    An expected error becomes one line on standard error. SIGTERM ends it like Ctrl-C does, so that no half-written file stays.
+    A command that comes to its end says there how long it took and how much memory it needed at most. name: of the command,
+    for that line.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     began, before = time.monotonic(), signal.signal(signal.SIGTERM, _terminate)
     try:
-        main()
+        speak()
+        status = main(argv) or 0
+        sys.stdout.flush()
+    except SystemExit as stop:  # --help, or a wrong option
+        return ended(stop.code or 0)
     except Interrupted as stop:
-        _end(stop, 128 + stop.signal)
+        return ended(128 + stop.signal, stop)
     except KeyboardInterrupt as stop:
-        _end("interrupted; run the same command again to go on", 128 + (stop.args[0] if stop.args else signal.SIGINT))
+        number = stop.args[0] if stop.args else signal.SIGINT
+        return ended(128 + number, "interrupted; run the same command again to go on")
+    except BrokenPipeError:  # `cian report ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ended(128 + signal.SIGPIPE)
     except EXPECTED as error:
-        _end(f"error: {describe(error)}", 2)
+        log.debug("where the error came from:", exc_info=True)
+        return ended(2, f"error: {describe(error)}")
     finally:
         signal.signal(signal.SIGTERM, before)
+    if status:
+        return ended(status)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kilobytes
-    name = Path(sys.argv[0]).stem
-    sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s, peak memory {peak:.1f} GiB (without worker processes)\n")
+    name = name or Path(sys.argv[0]).stem
+    log.info(f"{name}: {duration(time.monotonic() - began)}, peak memory {peak:.1f} GiB (without worker processes)")
+    return status
 
 
 def _terminate(number, frame):
     raise KeyboardInterrupt(number)
 
 
+def ended(status, message=None):
+    """Say how it ended; returns the status, or, in a worker of a distributed training, ends the process at once."""
+    if message is not None:
+        log.error(str(message))
+    end_worker(status)
+    return status
+
+
 def describe(error):
     """An error as one line: of an OSError file and cause, of MXNet's, which bring their C++ stack, the cause."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([" -> ".join(files), error.strerror] if files else [error.strerror])
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1] if isinstance(error, mx.MXNetError) else str(error)
-
-
-def _end(message, status):
-    sys.stderr.write(f"\n{message}\n")
-    end_worker(status)  # a worker of a distributed training must not wait for the others
-    sys.exit(status)
+    return lines[-1].strip() if type(error).__module__.startswith("mxnet") else "\n".join(lines)
 
 
 def chosen_devices(text):
     """The contexts of --devices; without one every GPU, else the CPU."""
+    from cian.base.devices import all_devices  # here, because not every command needs MXNet
+    from cian.base.runtime import devices
+
     return devices(text) if text else all_devices()
+
+
+def at_least(least):
+    """Type of an option that takes a whole number from `least` on."""
+
+    def whole_number(text):
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text}, expected {least} or more")
+        return number
+
+    return whole_number
 
 
 def add_preset(parser, of_run=False):

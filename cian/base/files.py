@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -122,6 +123,14 @@ def writable_folder(folder):
     if not os.access(str(folder), os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(f"output: folder {folder} is not writable")
     return folder
+
+
+def check_space(folder, needed, what):
+    """RuntimeError where the file system of a folder, which need not be there yet, has less than `needed` bytes free."""
+    free = shutil.disk_usage(str(writable_folder(Path(folder)))).free
+    if free < needed:
+        gigabytes = f"about {needed / 1e9:.2g} GB for {what}, free are {free / 1e9:.2g} GB"
+        raise RuntimeError(f"{folder}: not enough space: {gigabytes}; free some, or choose another --output")
 
 
 def put_in_place(made, targets, removed=()):

@@ -7,17 +7,18 @@ beside it (the published code's has none), the options decide, and the defaults 
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Type, Union
 
 from cian.base.files import read_json
 from cian.base.runs import settings_record
 from cian.config import PRESETS, BoundaryTraining, Classifier, Matching, Segmentation
 from cian.config.arguments import show
+from cian.config.settings import Settings
 
 log = logging.getLogger(__name__)
 
 #: method -> settings of its training, and one that tells them from those below
-METHODS = {
+METHODS: Dict[str, Tuple[Type[Settings], str]] = {
     "cian": (Segmentation, "losses"),
     "comnet": (Matching, "matching"),
     "irn": (BoundaryTraining, "displacement"),
@@ -44,18 +45,17 @@ class Origin:
         """What was trained: cian, comnet, irn or cam; None where there is no run."""
         return next((name for name, (_, own) in METHODS.items() if own in self.settings), None)
 
-    def decide(self, name: str, given: Any, default: Any = None, option: Optional[str] = None) -> Any:
+    def decide(self, name: str, given: Any, default: Any = None) -> Any:
         """A setting of the network, by its name: the run's; without one what is given; without that the default.
 
-        given: value of the option, None where it was left out; option: its name, where that is not the setting's. ValueError
-        where the run says something else.
+        given: value of the option, None where it was left out. ValueError where the run says something else.
         """
         recorded = self.method if name == "method" else self.settings.get(name)
         if recorded is None:
             return default if given is None else given
         if given is not None and given != recorded:
             raise ValueError(
-                f"--{(option or name).replace('_', '-')} {show(given)}: {self.path} says {show(recorded)}; leave the option out"
+                f"--{name.replace('_', '-')} {show(given)}: {self.path} says {show(recorded)}; leave the option out"
             )
         return recorded
 

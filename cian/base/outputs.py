@@ -5,7 +5,7 @@ A record, such as predict.json, says what all files have in common; inputs.json 
 
 import re
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Union
 
 from cian.base.files import read_record, write_json
 from cian.base.locks import RECORDING, hold, locked
@@ -61,7 +61,7 @@ def _claim(folder, name, record, inputs, remade, together):
     write_json(path, record)
 
 
-def _results(path):
+def _results(path: Path) -> Iterator[Path]:
     """The files in the folder of a record, and below, that are neither records, nor hidden, nor a log."""
     files = (file for file in path.parent.rglob("*") if file.is_file() and file not in (path, path.parent / INPUTS))
     return (file for file in files if file.suffix != ".log" and not file.name.startswith("."))

@@ -12,12 +12,13 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 from cian.base.files import write_text
 from cian.base.locks import locked
 
 RESULTS = "results.jsonl"
+Cell = Tuple[str, str, str]  # table, row, column
 PAPER_COLUMNS = ("table", "row", "column", "value", "unit")
 #: of a line, in this order: what a reader compares first, the long settings last; those behind `commit` may be left out
 LINE = ("table", "row", "column", "value", "unit", "seeds", "run", "commit", "date", "machine", "fingerprint", "settings")
@@ -44,12 +45,12 @@ class Measurement:
     run: str
     commit: Optional[str]
     seeds: Tuple[int, ...] = ()
-    settings: Dict = field(default_factory=dict)
+    settings: Dict[str, Any] = field(default_factory=dict)
     fingerprint: Optional[str] = None
     date: Optional[str] = None
     machine: Optional[str] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("table", "row", "column", "unit", "run"):
             self._check(name, str)
             if not getattr(self, name):
@@ -65,23 +66,25 @@ class Measurement:
         self._check("settings", dict)
         canonical(self.settings)
 
-    def _check(self, name, *types):
+    def _check(self, name: str, *types: type) -> None:
         value = getattr(self, name)
         if type(value) not in types:
             raise TypeError(f"{name}: {value!r}, expected {' or '.join(t.__name__ for t in types)}")
 
     @property
-    def cell(self):
+    def cell(self) -> Cell:
         """(table, row, column), the key of read_paper."""
         return self.table, self.row, self.column
 
     @property
-    def key(self):
+    def key(self) -> Tuple[str, str, str, str]:
         """(table, row, column, run): one number of a run has one line."""
         return (*self.cell, self.run)
 
 
-def run_name(method, backbone, dataset, variant="", settings=None):
+def run_name(
+    method: str, backbone: str, dataset: str, variant: str = "", settings: Optional[Dict[str, Any]] = None
+) -> str:
     """METHOD_BACKBONE_DATASET[_VARIANT]-HASH: always the same for the same settings (plain JSON values), else another.
 
     The order of keys does not matter, nor whether a whole number is written 1 or 1.0, or a sequence is a list or a tuple.
@@ -94,12 +97,12 @@ def run_name(method, backbone, dataset, variant="", settings=None):
     return "_".join(parts) + "-" + hashlib.sha256(canonical(settings or {}).encode("utf-8")).hexdigest()[:8]
 
 
-def canonical(value):
+def canonical(value: Any) -> str:
     """The one JSON text of plain values; TypeError or ValueError for what JSON cannot say, such as NaN or a path."""
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         wrong = [key for key in value if not isinstance(key, str)]
         if wrong:
@@ -110,13 +113,13 @@ def _plain(value):
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def natural(text):
+def natural(text: str) -> List[Tuple[float, str]]:
     """Sorting key of a text by which `k = 8` comes before `k = 10`."""
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
     return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
 
 
-def write_results(folder, measurements):
+def write_results(folder: Union[str, Path], measurements: Iterable[Measurement]) -> Path:
     """Put measurements into FOLDER/results.jsonl, all of them or none, and return its path.
 
     A number that stands there already, of the same cell and run, keeps its line with the commit and date at which it was
@@ -137,18 +140,18 @@ def write_results(folder, measurements):
     return path
 
 
-def _number(measurement):
+def _number(measurement: Measurement) -> str:
     """What makes a measurement another number: all but when, where and by which code it was measured."""
     return canonical(dataclasses.asdict(dataclasses.replace(measurement, commit=None, date=None, machine=None)))
 
 
-def line_of(measurement):
+def line_of(measurement: Measurement) -> str:
     """The line of JSON of a measurement, without what it does not have."""
     values = {name: getattr(measurement, name) for name in LINE}
     return json.dumps({k: v for k, v in values.items() if k in REQUIRED or v}, ensure_ascii=False, allow_nan=False)
 
 
-def refuse_single_files(folder):
+def refuse_single_files(folder: Union[str, Path]) -> None:
     """ValueError for a folder with a file a measurement, as earlier versions wrote them: their numbers would be passed over."""
     count = len(list(Path(folder).glob(SINGLE_FILES)))
     if count:
@@ -158,7 +161,7 @@ def refuse_single_files(folder):
         )
 
 
-def read_results(folder):
+def read_results(folder: Union[str, Path]) -> List[Measurement]:
     """All measurements of FOLDER/results.jsonl, in its order.
 
     FileNotFoundError without such a file; ValueError names file and line of what is wrong.
@@ -172,7 +175,7 @@ def read_results(folder):
     return _read_lines(path)
 
 
-def _read_lines(path):
+def _read_lines(path: Path) -> List[Measurement]:
     """The measurements of a file of lines."""
     found = {}
     with open(str(path), encoding="utf-8") as file:
@@ -187,7 +190,7 @@ def _read_lines(path):
     return list(found.values())
 
 
-def _measurement(line):
+def _measurement(line: str) -> Measurement:
     """The Measurement of a line; TypeError or ValueError say what is wrong with it."""
     try:
         values = json.loads(line)
@@ -203,9 +206,9 @@ def _measurement(line):
     return Measurement(**values)
 
 
-def read_paper(path):
+def read_paper(path: Union[str, Path]) -> Dict[Cell, Tuple[float, str]]:
     """{(table, row, column): (value, unit)} of paper.csv; ValueError names file and line of what is wrong."""
-    numbers = {}
+    numbers: Dict[Cell, Tuple[float, str]] = {}
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         for line in reader:
@@ -216,10 +219,10 @@ def read_paper(path):
                 continue
             if len(line) != len(PAPER_COLUMNS) or not all(line):
                 raise ValueError(f"{where}: {line}, expected {len(PAPER_COLUMNS)} cells that are not empty")
-            *cell, value, unit = line
-            if tuple(cell) in numbers:
-                raise ValueError(f"{where}: {cell} stands there twice")
+            table, row, column, value, unit = line
+            if (table, row, column) in numbers:
+                raise ValueError(f"{where}: {[table, row, column]} stands there twice")
             if not re.match(r"^\d+(\.\d+)?$", value):
                 raise ValueError(f"{where}: value {value!r}, expected a decimal number")
-            numbers[tuple(cell)] = float(value), unit
+            numbers[table, row, column] = float(value), unit
     return numbers

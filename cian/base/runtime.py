@@ -16,6 +16,7 @@ from cian.base import environment
 from cian.base.cards import cards, cudnn_version, driver_version
 from cian.base.cuda import installed_version, load_cuda_libraries
 from cian.base.denormals import flush_denormals
+from cian.base.stops import end_worker
 
 PACKAGES = ("numpy", "gluoncv", "opencv-python", "pillow", "scipy", "scikit-image", "pydensecrf2", "joblib", "loky")
 
@@ -34,18 +35,6 @@ def use_all_processors():
     MXNet alone would take half of them. OpenMP reads the variable when MXNet loads its library.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(joblib.cpu_count()))  # affinity mask and container quota count
-
-
-def end_worker(status):
-    """End a failed worker of a distributed training (DMLC_ROLE=worker) at once; in any other process do nothing.
-
-    Otherwise MXNet waits at exit for the other workers, which wait for this one, and tools/launch.py never hears of it.
-    Call it with the exit status wherever a tool ends on an error; an uncaught exception does so by itself.
-    """
-    if os.environ.get("DMLC_ROLE") == "worker":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
 
 
 def _end_on_exception(*exception):

@@ -1,17 +1,17 @@
 """Measure parts of the project, one sub-command a part: what they cost, in time or operations, and how good saliency is."""
 
-import argparse
 import json
-import sys
 from pathlib import Path
-
-from tqdm import tqdm
 
 from cian.base.files import write_json
 from cian.base.origin import origin_of
 from cian.base.parallel import map_parallel
+from cian.base.parser import Parser
+from cian.base.progress import Progress
 from cian.base.results import read_paper
 from cian.base.runs import git_commit
+from cian.config import hide
+from cian.config.arguments import add_count
 from cian.data.voc import open_dataset
 from cian.evaluation.crf import compare_crf
 from cian.evaluation.saliency import at_own_thresholds, measure, quality_table, scores, write_scores
@@ -21,80 +21,96 @@ from cian.seeds.saliency import check_largest, check_map, find_maps
 PAPER = Path(__file__).resolve().parents[2] / "experiments" / "paper.csv"
 
 
-def parse_args(argv=None):
-    formatter = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+EXAMPLE = """cian benchmark complexity --backbones resnet101,resnet50
+cian benchmark export --checkpoint random --backbone resnet10 --data VOC2012 --count 20"""
+
+
+def make_parser():
+    parser = Parser("cian benchmark", __doc__, EXAMPLE)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="PART")
     crf = commands.add_parser(
         "crf",
-        formatter_class=formatter,
         description=compare_crf.__doc__,
         help="pruned against exact dense CRF: time per image and share of equal pixels",
     )
-    crf.add_argument("--data", type=Path, required=True, help="data set root in VOC layout, with masks")
-    crf.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
-    crf.add_argument("--images", type=int, default=100, help="how many images, from the start of the list")
+    crf.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data set root in VOC layout, with masks")
+    crf.add_argument("--list", default="val", help="list of ids: a name, or a text file")
+    add_count(crf, 100, "how many images, from the start of the list")
     crf.add_argument("--iterations", type=int, default=5, help="CRF iterations")
     crf.add_argument("--seed", type=int, default=0, help="of the made-up logits")
-    crf.add_argument("--json", type=Path, help="also write the figures to this file")
+    crf.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     crf.set_defaults(run=run_crf, show=indented)
     count = commands.add_parser(
         "complexity",
-        formatter_class=formatter,
         description=run_complexity.__doc__,
         help="Table 1: parameters and multiply-adds of the three networks, the paper's beside ours",
     )
     count.add_argument("--backbones", default="resnet101,resnet50", help="comma-separated names")
-    count.add_argument("--size", type=side_lengths, default=(321, 321), help="of the images: 321, or HEIGHTxWIDTH")
-    count.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
-    count.add_argument("--results", type=Path, help="also put the numbers into results.jsonl of this folder")
-    count.add_argument("--json", type=Path, help="also write the figures to this file")
+    count.add_argument(
+        "--size", type=side_lengths, default=(321, 321), help="of the images: 321, or HEIGHTxWIDTH (default: 321)"
+    )
+    count.add_argument(
+        "--paper", type=Path, default=PAPER, metavar="FILE", help="published numbers (default: experiments/paper.csv)"
+    )
+    count.add_argument("--results", type=Path, metavar="PATH", help="also put the numbers into results.jsonl of this folder")
+    count.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     count.set_defaults(run=run_complexity, show=complexity_table)
     salient = commands.add_parser(
         "saliency",
-        formatter_class=formatter,
         description=run_saliency.__doc__,
         help="precision and coverage of the background, largest F of the foreground, of every method",
     )
-    salient.add_argument("--data", type=Path, required=True, help="data set root in VOC layout, with masks")
-    salient.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
+    salient.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data set root in VOC layout, with masks")
+    salient.add_argument("--list", default="val", help="list of ids: a name, or a text file")
     salient.add_argument("--methods", default=",".join(SALIENCY), help="comma-separated names")
-    salient.add_argument("--maps", type=Path, help="folder of grey maps to measure too, such as DRFI's")
-    salient.add_argument("--workers", type=int, help="processes; all processors if not given")
-    salient.add_argument("--csv", type=Path, help="also write precision and coverage at each threshold to this file")
-    salient.add_argument("--json", type=Path, help="also write the figures to this file")
+    salient.add_argument("--maps", type=Path, metavar="DIR", help="folder of grey maps to measure too, such as DRFI's")
+    salient.add_argument("--workers", type=int, help="processes (default: all processors)")
+    salient.add_argument(
+        "--csv", type=Path, metavar="PATH", help="also write precision and coverage at each threshold to this file"
+    )
+    salient.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     salient.set_defaults(run=run_saliency, show=quality_table)
     matching = commands.add_parser(
         "matching",
-        formatter_class=formatter,
         description=run_matching.__doc__,
         help="COMNet's Table I: time of inter-matching by images in a group, the paper's beside ours",
     )
-    matching.add_argument("--channels", type=whole_numbers, default=(2048, 512), help="of the features, comma-separated")
-    matching.add_argument("--groups", type=whole_numbers, default=(2, 3, 4, 5), help="images in a group, comma-separated")
+    matching.add_argument(
+        "--channels", type=whole_numbers, default=(2048, 512), help="of the features, comma-separated (default: 2048,512)"
+    )
+    sizes = matching.add_argument("--group-sizes", "--groups", type=whole_numbers, default=(2, 3, 4, 5), metavar="SIZES",
+                                  help="images in a group, comma-separated (default: 2,3,4,5)")  # fmt: skip
+    hide(sizes, "--groups")
     matching.add_argument("--side", type=int, default=32, help="of the square feature maps; 32 for crops of 512 pixels")
     matching.add_argument("--repeats", type=int, default=3, help="measurements whose median is taken")
-    matching.add_argument("--paper", type=Path, default=PAPER, help="CSV of the published numbers")
-    matching.add_argument("--results", type=Path, help="also put the times into results.jsonl of this folder")
-    matching.add_argument("--json", type=Path, help="also write the figures to this file")
+    matching.add_argument(
+        "--paper", type=Path, default=PAPER, metavar="FILE", help="published numbers (default: experiments/paper.csv)"
+    )
+    matching.add_argument("--results", type=Path, metavar="PATH", help="also put the times into results.jsonl of this folder")
+    matching.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     matching.set_defaults(run=run_matching, show=matching_table)
     ways = commands.add_parser(
         "export",
-        formatter_class=formatter,
         description=run_export.__doc__,
         help="Gluon, exported symbol and ONNX Runtime in turn on real images: time per image, deviation, equal labels",
     )
-    ways.add_argument("--checkpoint", required=True, help="parameters of a network, or random for random weights")
+    ways.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help="parameters of a network, or random for random weights"
+    )
     ways.add_argument("--backbone", help="of random weights, or of a checkpoint whose run does not say it")
     ways.add_argument("--similarity", choices=("dot", "cosine"), help="of a checkpoint whose run does not say it; None is dot")
     ways.add_argument("--method", default="cian", help="network of random weights: cian, largefov or cam")
-    ways.add_argument("--data", type=Path, required=True, help="data set root in VOC layout")
-    ways.add_argument("--list", default="val", help="name of a list or path of a text file of ids")
-    ways.add_argument("--images", type=int, default=20, help="how many images, from the start of the list")
-    ways.add_argument("--size", type=side_lengths, default=(513, 513), help="of the input: 513, or HEIGHTxWIDTH")
-    ways.add_argument("--json", type=Path, help="also write the figures to this file")
+    ways.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data set root in VOC layout")
+    ways.add_argument("--list", default="val", help="list of ids: a name, or a text file")
+    add_count(ways, 20, "how many images, from the start of the list")
+    ways.add_argument("--size", type=side_lengths, default=(513, 513), help="of the input: 513, or HEIGHTxWIDTH (default: 513)")
+    ways.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     ways.set_defaults(run=run_export, show=export_table)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv=None):
+    return make_parser().parse_args(argv)
 
 
 def whole_numbers(text):
@@ -117,9 +133,9 @@ def indented(result):
 
 def run_crf(args):
     dataset = open_dataset(args.data)
-    ids = dataset.read_ids(args.list)[: args.images]
-    with tqdm(total=len(ids), unit="image", desc="crf") as bar:
-        return compare_crf(dataset, ids, args.iterations, args.seed, bar.update)
+    ids = dataset.read_ids(args.list)[: args.count]
+    with Progress(len(ids), "crf", "image") as progress:
+        return compare_crf(dataset, ids, args.iterations, args.seed, progress.update)
 
 
 def run_complexity(args):
@@ -147,8 +163,8 @@ def run_saliency(args):
     maps = find_maps(args.maps, ids) if args.maps else None
     if maps:
         check_largest(args.maps, list(map_parallel(check_map, [(maps[i], dataset.image_path(i)) for i in ids], args.workers)))
-    with tqdm(total=len(ids), unit="image", desc="saliency") as bar:
-        measured = measure(dataset, ids, args.methods.split(","), maps, args.workers, bar.update)
+    with Progress(len(ids), "saliency", "image") as progress:
+        measured = measure(dataset, ids, args.methods.split(","), maps, args.workers, progress.update)
     if args.csv:
         write_scores(args.csv, {name: scores(counts) for name, (counts, _) in measured.items()})
     return {"images": len(ids), "methods": at_own_thresholds(measured)}
@@ -158,8 +174,10 @@ def run_matching(args):
     """Time the inter-matching of one group on this machine's CPU, each in a process of its own, and measure its memory."""
     from cian.evaluation.matching_cost import matching_costs, write_costs  # here, because it prepares MXNet
 
-    with tqdm(total=len(args.channels) * len(args.groups), unit="size", desc="matching") as bar:
-        costs = matching_costs(args.channels, args.groups, args.side, read_paper(args.paper), args.repeats, bar.update)
+    with Progress(len(args.channels) * len(args.group_sizes), "matching", "size") as progress:
+        costs = matching_costs(
+            args.channels, args.group_sizes, args.side, read_paper(args.paper), args.repeats, progress.update
+        )
     if args.results:
         write_costs(args.results, costs, git_commit())
     return costs
@@ -180,12 +198,13 @@ def run_export(args):
     if any((side - 1) % 8 for side in args.size):
         raise ValueError(f"size: {'x'.join(map(str, args.size))}, expected multiples of 8 plus 1, such as 513")
     dataset = open_dataset(args.data)
-    ids = dataset.read_ids(args.list)[: args.images]
+    ids = dataset.read_ids(args.list)[: args.count]
     origin = origin_of(None if args.checkpoint == "random" else args.checkpoint)
     origin.fill(args, backbone=None, similarity="dot")
     origin.check_classes(dataset.classes, args.data)
     if args.backbone is None:
-        raise ValueError(f"--backbone: missing, and there is no run's settings.json beside {args.checkpoint}")
+        alone = "random weights" if args.checkpoint == "random" else f"{args.checkpoint}, beside which is no settings.json"
+        raise ValueError(f"--backbone: missing, expected with {alone}")
     if args.checkpoint == "random":
         method, told = args.method, "random weights"
         net = random_network(method, args.backbone, len(dataset.classes) - (method == "cam"))
@@ -193,8 +212,8 @@ def run_export(args):
         net, method, _ = network_of_checkpoint(args.checkpoint, args.backbone, args.similarity)
         told = args.checkpoint
     images = [fitted_image(dataset.image_path(image_id), args.size) for image_id in ids]
-    with tqdm(total=len(ids), unit="image", desc="export") as bar:
-        result = compare_export(net, method, images, bar.update)
+    with Progress(len(ids), "export", "image") as progress:
+        result = compare_export(net, method, images, progress.update)
     return {"network": f"{method} {args.backbone}, {told}", **result}
 
 
@@ -207,10 +226,7 @@ def export_table(result):
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
-        result = args.run(args)
-        if args.json:
-            write_json(args.json, result)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f"benchmark: {error}")
+    result = args.run(args)
+    if args.json:
+        write_json(args.json, result)
     print(args.show(result))

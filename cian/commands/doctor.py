@@ -2,7 +2,6 @@
 
 Exit status 0 when nothing needed is missing, else 1. Data set and weights count as needed when they are named.
 """
-import argparse
 import importlib
 import os
 import platform
@@ -15,6 +14,7 @@ import joblib
 import numpy as np
 
 from cian.base import cards, cuda
+from cian.base.parser import Parser
 
 PYTHONS = ((3, 8), (3, 12))
 SETUP = "bash experiments/setup.sh"
@@ -30,11 +30,15 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser():
+    parser = Parser("cian doctor", __doc__, "cian doctor --data VOC2012 --init resnet-101-0000.params")
     parser.add_argument("--data", type=Path, metavar="ROOT", help="data set in VOC layout to look at")
-    parser.add_argument("--init", type=Path, metavar="FILE", help="pretrained weights (.params) to look at")
-    return parser.parse_args(argv)
+    parser.add_argument("--init", type=Path, metavar="FILE", help="pretrained weights to look at: .params, .safetensors, .pth")
+    return parser
+
+
+def parse_args(argv=None):
+    return make_parser().parse_args(argv)
 
 
 def check_python():
@@ -178,21 +182,19 @@ def check_data(root):
 
 
 def check_weights(runtime, path):
-    """A .params file: the number of parameters, auxiliary states and values in it."""
+    """A file of weights: the number of parameters, running statistics and values in it."""
     if path is None:
-        return Finding("-", "weights", "none named", "--init FILE looks at a .params file")
+        return Finding("-", "weights", "none named", "--init FILE looks at a file of weights")
     if runtime is None:
         return Finding("missing", "weights", f"{path}: cannot be read without MXNet", SETUP)
     if not path.is_file():
-        return Finding("missing", "weights", f"{path}: no such file", "name a .params file of the MXNet model zoo")
+        return Finding("missing", "weights", f"{path}: no such file", "`cian weights list` names what there is")
+    from cian.models.weight_file import read_weights
     try:
-        arrays = runtime.mx.nd.load(str(path))
-    except runtime.mx.MXNetError as error:
-        return Finding("missing", "weights", f"{path}: {str(error).strip().splitlines()[-1]}", "fetch the file again")
-    if not isinstance(arrays, dict) or not arrays:
-        return Finding("missing", "weights", f"{path}: expected named arrays, found {len(arrays)} without names",
-                       "name a .params file of the MXNet model zoo")
-    auxiliary = sum(name.startswith("aux:") or "running_" in name or "moving_" in name for name in arrays)
+        arrays = read_weights(path)
+    except ValueError as error:
+        return Finding("missing", "weights", str(error), "fetch the file again; `cian weights list` names what there is")
+    auxiliary = sum("running_" in name or "moving_" in name for name in arrays)
     values = sum(array.size for array in arrays.values())
     return Finding("ok", "weights", f"{path}: {len(arrays) - auxiliary} parameters, {auxiliary} running statistics, "
                    f"{values / 1e6:.2f} M values")

@@ -1,15 +1,15 @@
 """Figures 3 and 4 of the CIAN paper, Figures 3 to 5 of COMNet's, and the numbers behind them.
 
-`draw.py affinity` (Figure 3) takes pairs of images with a common class, and draws what a pixel of one looks at in the other:
+`cian draw affinity` (Figure 3) takes pairs of images with a common class, and draws what a pixel of one looks at in the other:
 query pixel, its affinity over the reference, activation of the raw representation, of the cross-affinity residual and of the
 augmented representation, and the class's probability without, with self and with cross residual: OUTPUT/fig3_ID_ID.png. It
 measures how much of the affinity finds the query pixel's own class: OUTPUT/affinity.csv (a line a class), OUTPUT/affinity.json,
 and OUTPUT/pairs/ID_ID.json, from which an interrupted command goes on. --statistics N does only that, for N pairs.
 
-`draw.py improvements` (Figure 4) compares the masks of two runs: image, truth, baseline and ours, for the images that improve
+`cian draw improvements` (Figure 4) compares the masks of two runs: image, truth, baseline and ours, for the images that improve
 most, random ones, and those that lose most: OUTPUT/fig4_{improved,random,worst}.png and OUTPUT/improvements.csv.
 
-`draw.py matching` (COMNet's Figures 3 to 5) shows for groups of images, random ones and those whose masks fail most, truth,
+`cian draw matching` (COMNet's Figures 3 to 5) shows for groups of images, random ones and those whose masks fail most, truth,
 co-occurrence mask M, the points that a point of an object and one of the background are matched with, and the class activation:
 OUTPUT/matching_{random,worst}.png; and how well M > 0 finds the common class in each group: OUTPUT/masks.csv.
 """
@@ -19,15 +19,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json, write_text
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
+from cian.base.parser import Parser
+from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, git_commit
 from cian.config import Segmentation
-from cian.config.arguments import yes_or_no
+from cian.config.arguments import add_count, positive, yes_or_no
 from cian.data.groups import GROUPINGS, random_pairs
 from cian.data.voc import open_dataset
 from cian.evaluation.masks import common_classes, describe_masks, masks_csv, title_of
@@ -44,13 +45,15 @@ from cian.inference.segmenter import load_network
 from cian.models.affinity import MERGES, SIMILARITIES
 from cian.seeds.classifiers import load_classifier
 
+EXAMPLE = """cian draw affinity --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --output figures"""
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="figure", required=True)
+
+def make_parser():
+    parser = Parser("cian draw", __doc__, EXAMPLE)
+    verbs = parser.add_subparsers(dest="figure", required=True, metavar="FIGURE")
     affinity = verbs.add_parser("affinity", help="Figure 3: what pixels look at in a reference, drawn and measured")
     affinity.set_defaults(run=draw_affinity)
-    affinity.add_argument("--checkpoint", required=True, help="parameters of a CIAN network (.params)")
+    affinity.add_argument("--checkpoint", required=True, metavar="FILE", help="parameters of a CIAN network (.params)")
     add_preset(affinity, of_run=True)
     add_backbone(affinity, Segmentation)
     told = "(default: as its run says, else"
@@ -59,10 +62,9 @@ def parse_args(argv):
     affinity.add_argument("--merge-self", type=yes_or_no, metavar="yes|no", help=f"merge the query's own message {told} yes)")
     which = affinity.add_mutually_exclusive_group()
     which.add_argument("--pairs", type=pairs_of, default=None, metavar="ID:ID,...", help="pairs to draw")
-    which.add_argument("--images", type=positive, default=4, help="pairs to draw, chosen at random (default: 4)")
+    add_count(which, 4, "pairs to draw, chosen at random")
     which.add_argument("--statistics", type=positive, default=None, metavar="N", help="draw nothing, measure N random pairs")
     affinity.add_argument("--grouping", default="common", choices=GROUPINGS, help="of random pairs (default: common)")
-    affinity.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     affinity.add_argument(
         "--activation",
         default="class",
@@ -70,36 +72,33 @@ def parse_args(argv):
         help="of a representation: the classifier's response to the query pixel's class, or the norm over the channels "
         "(default: class)",
     )
-    affinity.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
     improvements = verbs.add_parser("improvements", help="Figure 4: masks of two runs side by side")
     improvements.set_defaults(run=draw_improvements)
-    improvements.add_argument("--baseline", required=True, help="folder with ID.png of the baseline")
-    improvements.add_argument("--ours", required=True, help="folder with ID.png of the other run")
-    improvements.add_argument("--images", type=positive, default=8, help="images a sheet (default: 8)")
+    improvements.add_argument("--baseline", required=True, metavar="DIR", help="folder with ID.png of the baseline")
+    improvements.add_argument("--ours", required=True, metavar="DIR", help="folder with ID.png of the other run")
+    add_count(improvements, 8, "images on a sheet")
     improvements.add_argument("--workers", type=positive, default=None, help="processes (default: all processors)")
     matching = verbs.add_parser("matching", help="COMNet's Figures 3 to 5: masks of groups of images, and matched points")
     matching.set_defaults(run=draw_matching)
-    matching.add_argument("--checkpoint", required=True, help="parameters of COMNet, in its run folder")
+    matching.add_argument("--checkpoint", required=True, metavar="FILE", help="parameters of COMNet, in its run folder")
     matching.add_argument("--group-size", type=positive, help="images in a group (default: as in the training)")
     matching.add_argument("--groups", type=positive, default=50, help="random groups to measure (default: 50)")
-    matching.add_argument("--images", type=positive, default=4, help="groups on a sheet (default: 4)")
+    add_count(matching, 4, "groups on a sheet")
     matching.add_argument("--side", type=positive, default=321, help="of the squares that are matched, pixels (default: 321)")
-    matching.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
-    matching.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
+    for verb in (affinity, matching):
+        verb.add_argument("--tags", help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
+        verb.add_argument("--devices", help="cpu or gpu0 (default: a GPU if there is one)")
     for verb in (affinity, improvements, matching):
-        verb.add_argument("--data", required=True, help="data set in VOC layout")
-        verb.add_argument("--list", default="val", help="list of ids (default: val)")
-        verb.add_argument("--classes", type=names_of, default=None, help="names that count, comma-separated (default: all)")
-        verb.add_argument("--output", required=True, help="folder of the figures")
+        verb.add_argument("--data", required=True, metavar="ROOT", help="data set in VOC layout")
+        verb.add_argument("--list", default="val", help="list of ids: a name, or a text file (default: val)")
+        verb.add_argument("--classes", type=names_of, metavar="NAMES", help="names that count, comma-separated (default: all)")
+        verb.add_argument("--output", required=True, metavar="DIR", help="folder of the figures")
         verb.add_argument("--seed", type=int, default=0, help="of what is chosen at random (default: 0)")
-    return parser.parse_args(argv)
+    return parser
 
 
-def positive(text):
-    """`3` -> 3; ValueError below 1."""
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
+def parse_args(argv):
+    return make_parser().parse_args(argv)
 
 
 def names_of(text):
@@ -133,7 +132,7 @@ def chosen_pairs(args, dataset):
                 names = [", ".join(dataset.classes[index] for index in tags[name]) for name in (first, second)]
                 raise ValueError(f"--pairs: {first} ({names[0]}) and {second} ({names[1]}) have no common class")
         return args.pairs, tags
-    ids, wanted = dataset.read_ids(args.list), args.statistics or args.images
+    ids, wanted = dataset.read_ids(args.list), args.statistics or args.count
     tags = dataset.read_tags(ids, args.tags)
     pairs = list(islice(random_pairs(ids, tags, args.grouping, args.seed), wanted))
     if len(pairs) < wanted:
@@ -180,7 +179,7 @@ def draw_affinity(args):
     inputs = {name: {"data": dataset.fingerprint([name]), "tags": list(tags[name])} for pair in pairs for name in pair}
     claim_output(args.output, "draw.json", made_of, inputs)
     measured = []
-    for pair in tqdm(pairs, desc="looking at pairs", unit="pair"):
+    for pair in tracked(pairs, "pairs", "pair"):
         measured += look_at_pair(args, net, device, dataset, pair, tags)
     if measured:
         write_statistics(args, dataset, pairs, measured, made_of)
@@ -207,10 +206,10 @@ def draw_improvements(args):
     ids, output = dataset.read_ids(args.list), Path(args.output)
     folders = args.baseline, args.ours
     chosen, masks = chosen_classes(args, dataset), dataset.mask_folder
-    with tqdm(total=len(ids), desc="comparing masks", unit="image") as bar:
-        compared = compare_folders(*folders, masks, ids, len(dataset.classes), chosen, args.workers, bar.update)
+    with Progress(len(ids), "compare masks", "image") as progress:
+        compared = compare_folders(*folders, masks, ids, len(dataset.classes), chosen, args.workers, progress.update)
     write_text(output / "improvements.csv", improvement.as_csv(compared, dataset.classes))
-    for name, drawn in improvement.choose(compared, args.images, args.seed).items():
+    for name, drawn in improvement.choose(compared, args.count, args.seed).items():
         if drawn:
             write_png(output / f"fig4_{name}.png", improvement.draw_comparison(dataset, *folders, drawn, compared))
         print(f"{name}: {output / f'fig4_{name}.png'}" if drawn else f"{name}: no such image")
@@ -232,15 +231,15 @@ def draw_matching(args):
     np.random.default_rng(args.seed).shuffle(order)
     groups = list(islice(GROUPINGS["common"](order, tags, args.group_size), args.groups))
     observed = {}
-    for group in tqdm(groups, desc="matching groups", unit="group"):
+    for group in tracked(groups, "match groups", "group"):
         class_ids = [i for i in common_classes(tuple(tags[name] for name in group)) if chosen is None or i in chosen]
         if class_ids:
             observed[group] = measure_group(net, dataset, group, class_ids, args.side, device)
     if not observed:
         raise ValueError(f"--list {args.list}: no group of {args.group_size} images with a common class among --classes")
-    sheets = {"random": list(observed)[: args.images]}
+    sheets = {"random": list(observed)[: args.count]}
     if net.inter is not None:
-        sheets["worst"] = sorted(observed, key=lambda group: observed[group].score.positive)[: args.images]
+        sheets["worst"] = sorted(observed, key=lambda group: observed[group].score.positive)[: args.count]
         scored = {group: (seen.class_ids, seen.score) for group, seen in observed.items()}
         write_text(Path(args.output) / "masks.csv", masks_csv(scored, dataset.classes))
         print(describe_masks([seen.score for seen in observed.values()]))

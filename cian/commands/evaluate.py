@@ -3,49 +3,63 @@
 With --cams instead of --predictions: class activation maps, at every threshold; the best one is shown and marked.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.files import write_json
+from cian.base.parser import Parser
+from cian.base.progress import Progress
+from cian.config import hide
 from cian.data.lists import find_list, read_id_file
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.evaluation.metrics import evaluate_folder
 from cian.evaluation.seeds import THRESHOLDS, measure_cams, write_curve
 
+EXAMPLE = """cian evaluate --predictions runs/round1/val/pred_crf --ground-truth VOC2012/SegmentationClass --list val"""
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+def make_parser():
+    parser = Parser("cian evaluate", __doc__, EXAMPLE)
     measured = parser.add_mutually_exclusive_group(required=True)
-    measured.add_argument("--predictions", type=Path, help="folder with ID.png, class indices")
-    measured.add_argument("--cams", type=Path, help="folder with ID.npz, class activation maps of make_seeds.py")
+    measured.add_argument("--predictions", type=Path, metavar="DIR", help="folder with ID.png, class indices")
+    measured.add_argument("--cams", type=Path, metavar="DIR", help="class activation maps (CAM) of `cian make_seeds`, ID.npz")
     parser.add_argument("--curve", type=Path, help="with --cams: write mean IoU by threshold to CURVE.csv and CURVE.png")
-    parser.add_argument("--mark", type=float, help="with --cams: another threshold to measure at and mark, in (0, 1)")
-    parser.add_argument("--ground-truth", type=Path, required=True, help="folder with ID.png, 255 = does not count")
-    parser.add_argument("--list", type=Path, required=True, help="text file of ids, one a line, or the name of a list "
-                        "of the data set that --ground-truth lies in")  # fmt: skip
-    parser.add_argument("--classes", help="names to average over, separated by commas; all if not given")
+    parser.add_argument(
+        "--mark", type=float, metavar="THRESHOLD", help="with --cams: another threshold to measure at and mark, in (0, 1)"
+    )
+    parser.add_argument(
+        "--ground-truth", type=Path, required=True, metavar="DIR", help="folder with ID.png, 255 = does not count"
+    )
+    parser.add_argument("--list", required=True, help="ids: the name of a list of the same data set, or a text file")
+    parser.add_argument("--classes", metavar="NAMES", help="classes that count in the mean, comma-separated (default: all)")
     parser.add_argument(
         "--class-names",
         type=Path,
-        help="text file of all class names, background first; "
-        "if not given, classes.txt beside the ground-truth folder, or else VOC's 21",
+        metavar="FILE",
+        help="names of all classes, background first (default: classes.txt beside the ground-truth folder, else VOC's 21)",
     )
-    parser.add_argument(
-        "--seeds", action="store_true", help="255 in a prediction means unassigned: allowed and counted"
+    unassigned = parser.add_argument(
+        "--ignore-unassigned",
+        "--seeds",
+        action="store_true",
+        help="255 in a prediction, as in seeds, means unassigned: allowed and counted",
     )
-    parser.add_argument("--workers", type=int, help="processes; all processors if not given")
-    parser.add_argument("--json", type=Path, help="also write the scores, as fractions, to this file")
+    hide(unassigned, "--seeds")
+    parser.add_argument("--workers", type=int, help="processes (default: all processors)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores, as fractions, to this file")
+    return parser
+
+
+def parse_args(argv=None):
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.cams is None and (args.curve is not None or args.mark is not None):
         parser.error("--curve and --mark need --cams")
     if args.mark is not None and not 0 < args.mark < 1:
         parser.error(f"--mark: {args.mark:g}, expected a threshold between 0 and 1")
-    if args.cams is not None and args.seeds:
-        parser.error("--seeds needs --predictions")
+    if args.cams is not None and args.ignore_unassigned:
+        parser.error("--ignore-unassigned needs --predictions")
     return args
 
 
@@ -135,7 +149,7 @@ def evaluate_cams(args, ids, names, chosen, progress):
     curve = measure_cams(args.cams, args.ground_truth, ids, names, thresholds, args.workers, progress)
     best, means = curve.best(chosen), curve.mean_iou(chosen)
     if args.curve:
-        write_curve(args.curve, curve, chosen, args.mark, f"CAM of {args.list.stem}, {len(ids)} images")
+        write_curve(args.curve, curve, chosen, args.mark, f"CAM of {Path(args.list).stem}, {len(ids)} images")
     result = {"threshold": curve.thresholds[best], **as_json(curve.scores[best], chosen, False)}
     result["totals"] = _plain_totals(curve.scores[best])
     lines = [f"CAM, best mean IoU at threshold {curve.thresholds[best]:g}", as_table(curve.scores[best], chosen, False)]
@@ -148,21 +162,18 @@ def evaluate_cams(args, ids, names, chosen, progress):
 
 def evaluate_masks(args, ids, names, chosen, progress):
     """Measure --predictions: the scores as table and as JSON value."""
-    scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, progress, args.seeds)
-    return as_table(scores, chosen, args.seeds), as_json(scores, chosen, args.seeds)
+    scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, progress, args.ignore_unassigned)
+    return as_table(scores, chosen, args.ignore_unassigned), as_json(scores, chosen, args.ignore_unassigned)
 
 
 def main(argv=None):
     args = parse_args(argv)
     chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
-    try:
-        ids = read_id_file(find_list(args.list, args.ground_truth.resolve().parent))
-        names = class_names(args.class_names, args.ground_truth)
-        with tqdm(total=len(ids), unit="image", desc="evaluate") as bar:
-            evaluate = evaluate_masks if args.cams is None else evaluate_cams
-            table, result = evaluate(args, ids, names, chosen, bar.update)
-        if args.json:
-            write_json(args.json, result)
-    except (OSError, ValueError) as error:
-        sys.exit(f"evaluate: {error}")
+    ids = read_id_file(find_list(args.list, args.ground_truth.resolve().parent))
+    names = class_names(args.class_names, args.ground_truth)
+    with Progress(len(ids), "evaluate", "image") as progress:
+        evaluate = evaluate_masks if args.cams is None else evaluate_cams
+        table, result = evaluate(args, ids, names, chosen, progress.update)
+    if args.json:
+        write_json(args.json, result)
     print(f"{len(ids)} images, values in per cent\n{table}")

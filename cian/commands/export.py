@@ -16,7 +16,8 @@ from skimage.data import chelsea
 from cian.base.cli import add_preset, chosen_backbone
 from cian.base.files import write_text
 from cian.base.origin import origin_of
-from cian.config import Classifier, Segmentation
+from cian.base.parser import Parser
+from cian.config import Classifier, Segmentation, hide
 from cian.config.arguments import yes_or_no
 from cian.data.images import read_image
 from cian.export.export import KINDS, export
@@ -34,8 +35,9 @@ from cian.export.symbols import (
     network_of_published,
 )
 from cian.models.affinity import MERGES, SIMILARITIES
-from cian.models.checkpoint import read_params
 from cian.models.cian import STRIDE
+from cian.models.sources import find, is_source
+from cian.models.weight_file import read_weights
 from cian.seeds.classifiers import SETTINGS
 
 log = logging.getLogger(__name__)
@@ -43,15 +45,20 @@ ONNX_SIZE = (513, 513)  # the published test size
 FREE_SIZES = ((129, 129), (161, 97))  # inputs of the verification where the size is free
 
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
+EXAMPLE = """cian export --checkpoint runs/round2/cian_resnet101-0019.params --labels --output exports/cian_resnet101"""
+
+
+def make_parser():
+    parser = Parser("cian export", __doc__, EXAMPLE)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--checkpoint", help="parameters of a segmentation network or classifier trained here (.params)")
+    what.add_argument(
+        "--checkpoint", metavar="FILE", help="parameters of a segmentation network or classifier trained here (.params)"
+    )
     what.add_argument(
         "--from-published",
         metavar="FILE",
-        help="a checkpoint of the published code, or ImageNet weights of the "
-        "MXNet model zoo or Gluon, whose missing layers are initialised",
+        help="a checkpoint of the published code, or ImageNet weights (a file, or SOURCE:NAME of "
+        "`cian weights list`), whose missing layers are initialised",
     )
     what.add_argument(
         "--symbols", metavar="DIR", help="write the symbols of the catalogue, without parameters, into this folder"
@@ -67,17 +74,19 @@ def parse_args(argv):
     add_preset(parser, of_run=True)
     told = "(default: as its run says, else"
     parser.add_argument("--similarity", choices=SIMILARITIES, help=f"affinity of the network {told} dot)")
-    parser.add_argument("--merge", choices=MERGES, help=f"of the messages in a --group {told} max)")
+    parser.add_argument("--merge", choices=MERGES, help=f"of the messages in a group {told} max)")
     parser.add_argument(
-        "--merge-self", type=yes_or_no, metavar="yes|no", help=f"merge an image's own message in a --group {told} yes)"
+        "--merge-self", type=yes_or_no, metavar="yes|no", help=f"merge an image's own message in a group {told} yes)"
     )
     parser.add_argument("--method", default="cian", choices=METHODS, help="network made of ImageNet weights (default: cian)")
-    parser.add_argument(
+    names = parser.add_argument(
+        "--class-names",
         "--classes",
-        default=None,
-        help="class names, background first, comma-separated or a file with one a line (default: as its run says, else VOC's "
-        "where the number fits)",
+        metavar="NAMES",
+        help="names of all classes, background first, comma-separated or a file (default: as its run says, else VOC's where "
+        "the number fits)",
     )
+    hide(names, "--classes")
     kind = parser.add_mutually_exclusive_group()
     for name, text in zip(KINDS, ("the network's logits (default)", "softmax over the classes", "class indices")):
         kind.add_argument(f"--{name}", dest="kind", action="store_const", const=name, help=f"output {text}")
@@ -97,10 +106,17 @@ def parse_args(argv):
     )
     parser.add_argument("--multi-scale", action="store_true", help="scales 0.75, 1, 1.25 and their maximum, as published")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image, as published")
-    parser.add_argument("--group", type=int, default=0, help="export the training network for groups of this many images")
+    size = parser.add_argument(
+        "--group-size", "--group", type=int, default=0, help="export the training network, for groups of so many images"
+    )
+    hide(size, "--group")
     parser.add_argument("--image", action="append", default=[], help="another picture to verify the export on")
     parser.add_argument("--onnx", action="store_true", help="also write OUTPUT.onnx, of fixed size, checked in onnxruntime")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv):
+    return make_parser().parse_args(argv)
 
 
 def two_sides(text):
@@ -132,7 +148,7 @@ def settings_class(args, origin):
     if args.from_published and args.method in CLASSIFIERS:
         return SETTINGS[args.method]
     known = args.backbone is not None or "backbone" in origin.settings
-    cam = not known and "classifier_weight" in read_params(args.checkpoint or args.from_published)
+    cam = not known and "classifier_weight" in read_weights(args.checkpoint or args.from_published)
     return Classifier if cam else Segmentation
 
 
@@ -146,43 +162,47 @@ def main(argv=None):
         raise ValueError("output: missing; --output is the path of the export without ending")
     if args.onnx:
         packages()
-        if args.group:
-            raise ValueError("--onnx and --group: ONNX is for networks of single images")
+        if args.group_size:
+            raise ValueError("--onnx and --group-size: ONNX is for networks of single images")
         if not args.size:
             args.size = ONNX_SIZE
             log.info("--onnx needs a fixed size: %d,%d; give another with --size", *args.size)
-    origin = origin_of(args.checkpoint or args.from_published)
+    named = args.from_published is not None and is_source(args.from_published)
+    if named:
+        args.backbone = args.backbone or find(args.from_published).backbone
+    origin = origin_of(None if named else args.checkpoint or args.from_published)
+    known = args.preset is not None or bool(origin.settings)
     args.preset = origin.decide_preset(args.preset)
     backbone = chosen_backbone(origin, args, settings_class(args, origin))
     origin.fill(args, similarity="dot", merge="max", merge_self=True)
-    if args.group:
-        origin.decide("group_size", args.group, option="group")
+    if args.group_size:
+        origin.decide("group_size", args.group_size)
     if args.checkpoint:
         net, method, count = network_of_checkpoint(args.checkpoint, backbone, args.similarity)
     else:
         count = 20 if args.method in CLASSIFIERS else 21
-        if args.classes is not None:
-            count = len(given_classes(args.classes, args.method))
+        if args.class_names is not None:
+            count = len(given_classes(args.class_names, args.method))
         net, method, count = network_of_published(args.from_published, backbone, args.similarity, args.method, count)
     if args.onnx and method == "comnet" and (net.inter or net.intra):
         raise ValueError("--onnx: MXNet's converter does not know the operators of COMNet's matchings; only of matching none")
-    names = class_names(method, count, args.classes, origin)
+    names = class_names(method, count, args.class_names, origin)
     options = dict(
         kind=args.kind,
         enlarge=args.enlarge == "yes" or (args.enlarge is None and args.kind != "logits" and method not in CLASSIFIERS),
         size=args.size,
         scales=(0.75, 1.0, 1.25) if args.multi_scale else (1.0,),
         flip=args.flip,
-        group=args.group,
+        group=args.group_size,
     )
     block, outputs = exported_block(net, method, **options, merge=args.merge, merge_self=args.merge_self)
     block.hybridize()
-    images = inputs(args.size, args.image, args.group)
+    images = inputs(args.size, args.image, args.group_size)
     targets, deviation = export(
         args.output,
         block,
         outputs,
-        about(method, backbone, names, **options),
+        about(method, backbone, names, **options, preset=args.preset if known else None),
         images,
         args.overwrite,
         (lambda name: [export_onnx(name, images)]) if args.onnx else None,

@@ -1,4 +1,4 @@
-"""Start scheduler, servers and workers of a distributed training: `launch.py -n 2 -s 1 -- python tools/train.py ...`.
+"""Start scheduler, servers and workers of a distributed training: `cian launch -n 2 -- cian train ...`.
 
 All run on this machine, or with --hostfile the workers and servers on the hosts it names, over ssh (the same folder and
 environment must be there; `python` means the one that runs this tool). Every line of their output gets a prefix such as
@@ -10,32 +10,40 @@ its processes end as well.
 ps-lite, MXNet's parameter server, neither checks who connects nor encrypts: alone on this machine it listens on the loopback
 address only; use --hostfile on a network you trust.
 """
-import argparse
 import signal
 import socket
 import sys
 import time
 from pathlib import Path
 
+from cian.base.parser import Parser
 from cian.base.processes import Child, Guardian, Task, stop
 
 # Importing MXNet serves when DMLC_ROLE says so. Servers outlive a signal that all processes get: the workers stop first.
 SERVE = [sys.executable, "-c", "from signal import SIG_IGN, SIGINT, SIGTERM, signal; signal(SIGINT, SIG_IGN); "
          "signal(SIGTERM, SIG_IGN); import cian.base.runtime"]
 FAILURE_GRACE = 10  # seconds: workers that wait for one that has failed cannot stop by themselves
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", "--workers", type=int, required=True, help="number of workers")
+
+
+def make_parser():
+    usage = "%(prog)s -n WORKERS [options] -- COMMAND ..."
+    parser = Parser("cian launch", __doc__, "cian launch -n 2 -- cian train --kvstore dist_sync ...", usage)
+    parser.add_argument("-n", "--workers", type=int, required=True, help="number of worker processes")
     parser.add_argument("-s", "--servers", type=int, default=1, help="number of servers (default: 1)")
     parser.add_argument("-g", "--gpus-per-worker", type=int, metavar="N", help="GPUs that each worker gets of its machine's "
                         "(default: an equal share; CUDA_VISIBLE_DEVICES names those that count)")
-    parser.add_argument("-H", "--hostfile", type=Path, help="file of hosts, one [user@]host a line, # for comments")
+    parser.add_argument("-H", "--hostfile", type=Path, metavar="FILE", help="hosts, one [user@]host a line, # for comments")
     parser.add_argument("--address", help="this machine's IP address, as the hosts reach it (default: found out)")
     parser.add_argument("--port", type=int, help="the scheduler's port (default: a free one)")
     parser.add_argument("--ssh", default="ssh -o BatchMode=yes", help="ssh command with options (default: %(default)s)")
     parser.add_argument("--grace", type=float, default=60, help="seconds from asking the workers to stop, which takes them a "
                         "step of the training, to killing (default: 60; after a failure at most 10)")
-    parser.add_argument("command", nargs="+", help="after `--`: the worker's command with its arguments")
+    parser.add_argument("command", nargs="+", metavar="COMMAND", help="after `--`: the worker's command with its arguments")
+    return parser
+
+
+def parse_args(argv=None):
+    parser = make_parser()
     args = parser.parse_args(argv)
     for option in ("workers", "servers", "gpus_per_worker"):
         if getattr(args, option) is not None and getattr(args, option) < 1:
@@ -120,16 +128,13 @@ def watch(children, grace, signals):
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
-        hosts = read_hosts(args.hostfile) if args.hostfile else []
-        address = args.address or (own_address(hosts[0]) if hosts else "127.0.0.1")
-        tasks = plan(args, hosts, address, args.port or free_port(address))
-    except (OSError, ValueError) as error:
-        sys.exit(f"launch: {error}")
+    hosts = read_hosts(args.hostfile) if args.hostfile else []
+    address = args.address or (own_address(hosts[0]) if hosts else "127.0.0.1")
+    tasks = plan(args, hosts, address, args.port or free_port(address))
     signals, children, guardian = [], [], Guardian(args.grace)
     before = {number: signal.signal(number, lambda number, _: signals.append(number))
               for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    status, message = 1, None
+    status, message = 2, None
     try:
         for task in tasks:
             try:
@@ -146,5 +151,5 @@ def main(argv=None):
         for number, handler in before.items():
             signal.signal(number, handler)
     if message:
-        print(f"launch: {message}", file=sys.stderr)
+        print(f"error: {message}" if status and not signals else message, file=sys.stderr)
     return status

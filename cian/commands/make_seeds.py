@@ -4,15 +4,12 @@ Writes OUTPUT/cam/ID.npz, OUTPUT/saliency/ID.png (grey), OUTPUT/seeds/ID.png (cl
 OUTPUT/recipe.json, which says how the seeds were made and which are the ground truth (--substitute, Table 4). Maps that are
 there already are kept, so an interrupted run goes on; the seeds are made anew each time, and those of another recipe removed.
 
-Seeds from elsewhere need no such folder: `prepare_data.py check --data ROOT --list LIST --masks DIR` checks any folder of index
-PNGs, and `train.py --seeds DIR` trains on it.
+Seeds from elsewhere need no such folder: `cian prepare_data check --data ROOT --list LIST --masks DIR` checks any folder of
+index PNGs, and `cian train --labels DIR` trains on it.
 """
 
-import argparse
 import functools
 from pathlib import Path
-
-from tqdm import tqdm
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone
@@ -21,10 +18,12 @@ from cian.base.locks import RECORDING, locked
 from cian.base.origin import origin_of
 from cian.base.outputs import check_inputs, claim_output
 from cian.base.parallel import map_parallel, stream_parallel
+from cian.base.parser import Parser
 from cian.base.places import add_places, places, take_shard
+from cian.base.progress import Progress
 from cian.base.runs import file_digest, settings_record
 from cian.base.workers import Workers
-from cian.config import Classifier, Seeding, add_arguments, from_arguments
+from cian.config import Classifier, Seeding, add_arguments, from_arguments, hide
 from cian.data.cams import load_cam
 from cian.data.voc import open_dataset
 from cian.seeds import saliency
@@ -32,12 +31,16 @@ from cian.seeds.classifiers import SETTINGS as METHODS
 from cian.seeds.classifiers import map_worker, network_record
 from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
 
+EXAMPLE = """cian make_seeds --checkpoint runs/cam/cam_vgg16-0014.params --data VOC2012 --output runs/seeds"""
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
+
+def make_parser():
+    parser = Parser("cian make_seeds", __doc__, EXAMPLE)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", help="parameters of a classifier made by train_cam.py")
-    source.add_argument("--maps", help="output folder of another run, whose maps are used; only the seeds are made")
+    source.add_argument("--checkpoint", metavar="FILE", help="parameters of a classifier made by `cian train_cam`")
+    source.add_argument(
+        "--maps", metavar="DIR", help="output folder of another run, whose maps are used; only the seeds are made"
+    )
     add_backbone(parser, Classifier)
     parser.add_argument(
         "--method",
@@ -46,11 +49,11 @@ def parse_args(argv):
         help="method of the checkpoint; that of comnet lies in its run folder, which describes it (default: as its run says; "
         "without a run cam)",
     )
-    parser.add_argument("--data", required=True, help="data set in VOC layout")
-    parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
+    parser.add_argument("--data", required=True, metavar="ROOT", help="data set in VOC layout")
+    parser.add_argument("--list", default="train_aug", help="list of ids: a name, or a text file (default: train_aug)")
     parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     parser.add_argument("--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method")
-    parser.add_argument("--output", required=True, help="folder of the maps and seeds")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the maps and seeds")
     parser.add_argument("--cams-only", action="store_true", help="stop after the class activation maps: no saliency, no seeds")
     parser.add_argument(
         "--overlap",
@@ -66,11 +69,17 @@ def parse_args(argv):
         help="share of the images whose seed is their ground truth, 0.05 and 0.10 in Table 4; a smaller share is part of a "
         "larger one (default: 0)",
     )
-    parser.add_argument("--substitute-seed", type=int, default=0, help="seed that chooses these images (default: 0)")
+    seed = parser.add_argument("--seed", "--substitute-seed", type=int, default=0, help="chooses these images (default: 0)")
+    hide(seed, "--substitute-seed")
     add_places(parser)
     parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
     add_preset(parser, of_run=True)
     add_arguments(parser, Seeding)
+    return parser
+
+
+def parse_args(argv):
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.cams_only and args.maps:
         parser.error("--cams-only and --maps leave nothing to do")
@@ -90,8 +99,8 @@ def make_recipe(args, settings, method, ids):
         "saliency_threshold": settings.saliency_threshold if settings.saliency_threshold >= 0 else own,
         "overlap": args.overlap,
         "substitute": args.substitute,
-        "substitute_seed": args.substitute_seed,
-        "substituted": substituted_ids(ids, args.substitute, args.substitute_seed),
+        "substitute_seed": args.seed,
+        "substituted": substituted_ids(ids, args.substitute, args.seed),
     }
 
 
@@ -216,13 +225,13 @@ def recorded_saliency(args):
 
 
 def show(finished, count, missing, what):
-    """A progress bar over what is finished of `count` images, of which `missing` were missing."""
-    with tqdm(total=count, initial=count - missing, desc=what, unit="image") as bar:
+    """Show progress over what is finished of `count` images, of which `missing` were missing."""
+    with Progress(count, what, "image", count - missing) as progress:
         for _ in finished:
-            bar.update(1)
+            progress.update()
 
 
 def run_all(function, items, what, workers):
-    """List of function(item) for all items, computed in worker processes, with a progress bar."""
-    with tqdm(total=len(items), desc=what, unit="image") as bar:
-        return list(map_parallel(function, items, workers, bar.update))
+    """List of function(item) for all items, computed in worker processes, showing progress."""
+    with Progress(len(items), what, "image") as progress:
+        return list(map_parallel(function, items, workers, progress.update))

@@ -3,30 +3,29 @@
 Writes OUTPUT/pred/ID.png and OUTPUT/pred_crf/ID.png. Interrupted, the same command goes on where it stopped. With
 --submission it then packs the masks of the list, after the CRF unless that is left out, for the Pascal VOC test server.
 
-Pictures of any kind and size (`predict.py photo.jpg --model EXPORT --output DIR`) are reduced to the size of the network; their
-masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and legend.
+Pictures of any kind and size (`cian predict photo.jpg --model EXPORT --output DIR`) are reduced to the size of the network;
+their masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask and legend.
 """
 
-import argparse
 import functools
 from pathlib import Path
-
-from tqdm import tqdm
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
 from cian.base.files import read_json, write_json
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
+from cian.base.parser import Parser
 from cian.base.places import add_places, crf_workers, places, take_shard
+from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, settings_record
 from cian.base.workers import Workers
-from cian.config import Inference, Segmentation, add_arguments, from_arguments
+from cian.config import Inference, Segmentation, add_arguments, from_arguments, hide
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.export.exported import export_files
 from cian.export.predictor import Predictor, enlarge_label
-from cian.export.symbols import class_names
+from cian.export.symbols import class_names, export_origin
 from cian.figures.sheet import write_png
 from cian.inference.crf import dense_crf
 from cian.inference.segmenter import FITS, load_network, mask_worker
@@ -34,17 +33,20 @@ from cian.inference.submission import check_submission, pack_submission
 from cian.models.checkpoint import read_params, saved_classes
 from cian.models.multi_scale import MultiScale
 
+EXAMPLE = """cian predict --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --list val --output runs/round1/val
+cian predict photo.jpg --model exports/cian_resnet101 --output pictures"""
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pictures", nargs="*", help="image files, instead of --data and --list")
+
+def make_parser():
+    parser = Parser("cian predict", __doc__, EXAMPLE)
+    parser.add_argument("pictures", nargs="*", metavar="PICTURE", help="image files, instead of --data and --list")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--checkpoint", help="parameters of a CIAN network (.params)")
-    what.add_argument("--model", metavar="EXPORT", help="export of tools/export.py, for pictures; brings its own scales")
+    what.add_argument("--checkpoint", metavar="FILE", help="parameters of a CIAN network (.params)")
+    what.add_argument("--model", metavar="EXPORT", help="export of `cian export`, for pictures; brings its own scales")
     add_backbone(parser, Segmentation)
-    parser.add_argument("--data", default=None, help="data set in VOC layout")
-    parser.add_argument("--list", default="val", help="list of ids (default: val)")
-    parser.add_argument("--output", required=True, help="folder of the predictions")
+    parser.add_argument("--data", metavar="ROOT", help="data set in VOC layout")
+    parser.add_argument("--list", default="val", help="list of ids: a name, or a text file (default: val)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument(
         "--fit",
         choices=FITS,
@@ -54,17 +56,18 @@ def parse_args(argv):
     parser.add_argument(
         "--filter-tags", action="store_true", help="only the image's own classes and background may be predicted"
     )
+    parser.add_argument("--tags", help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)")
     parser.add_argument(
-        "--tags", default=None, help="image tags for --filter-tags: cls_labels.npy or a CSV (default: its own)"
-    )
-    parser.add_argument(
-        "--similarity",
-        default=None,
-        choices=("dot", "cosine"),
-        help="affinity of the network (default: as its run says, else dot)",
+        "--similarity", choices=("dot", "cosine"), help="affinity of the network (default: as its run says, else dot)"
     )
     add_places(parser)
-    parser.add_argument("--classes", default=None, help="class names for the legend of pictures, comma-separated or a file")
+    names = parser.add_argument(
+        "--class-names",
+        "--classes",
+        metavar="NAMES",
+        help="names of all classes for the legend of pictures, comma-separated or a file",
+    )
+    hide(names, "--classes")
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
     parser.add_argument(
         "--workers",
@@ -74,7 +77,11 @@ def parse_args(argv):
     )
     add_preset(parser, of_run=True)
     add_arguments(parser, Inference)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv):
+    return make_parser().parse_args(argv)
 
 
 def network_of(args, origin):
@@ -96,7 +103,7 @@ def picture_predictor(args, origin, settings, device):
         predictor = Predictor(args.model, str(device).replace("(", "").rstrip(")"), settings.test_size)
         return predictor, {"checkpoint": file_digest(parameters), "symbol": file_digest(symbol), "classes": predictor.classes}
     arguments, count, network = network_of(args, origin)
-    net, classes = load_network(*arguments, device), class_names("cian", count, args.classes, origin)
+    net, classes = load_network(*arguments, device), class_names("cian", count, args.class_names, origin)
     block = MultiScale(net, (settings.test_size, settings.test_size), settings.scales, settings.flip)
     block.hybridize()
     predictor = Predictor.of_network(block, classes, device, settings.test_size)
@@ -133,7 +140,7 @@ def predict_pictures(args, origin, settings):
     claim_output(args.output, "predict.json", {**record, "settings": settings_record(settings)})
     output, iterations = Path(args.output), settings.crf_iterations if predictor.output != "labels" else 0
     done, digests = finished_pictures(output, names)
-    for name, path in tqdm(names.items(), desc="predicting pictures", unit="picture"):
+    for name, path in tracked(names.items(), "predict", "picture"):
         if name in done:
             continue
         prediction = predictor(path)
@@ -166,21 +173,21 @@ def predict_list(args, settings, dataset, ids, tags, network, record):
     where = places(args.devices, args.processes, len(todo))
     view = settings.test_size if args.fit == "pad" else settings.warp_size, settings.scales, settings.flip, args.fit
     masks = output, settings.crf_iterations, settings.crf, crf_workers(args.workers, where)
-    with Workers(functools.partial(mask_worker, network, view, masks), where) as workers, tqdm(
-        total=len(ids), initial=len(ids) - len(todo), desc=f"predicting {args.list}", unit="image"
-    ) as bar:
+    with Workers(functools.partial(mask_worker, network, view, masks), where) as workers, Progress(
+        len(ids), f"predict {args.list}", "image", len(ids) - len(todo)
+    ) as progress:
         claim_output(output, "predict.json", record, inputs, together=True)
 
         def run(names):
             return workers.run((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in names)
 
         for _ in fill(output, todo, done, run):
-            bar.update(1)
+            progress.update()
 
 
 def main(argv=None):
     args = parse_args(argv)
-    origin = origin_of(args.checkpoint)
+    origin = export_origin(args.model) if args.model else origin_of(args.checkpoint)
     args.preset = origin.decide_preset(args.preset)
     settings = from_arguments(args, Inference)
     if args.pictures:
@@ -212,5 +219,5 @@ def main(argv=None):
     predict_list(args, settings, dataset, take_shard(ids, args.shard), tags, arguments, record)
     if args.submission:
         masks = Path(args.output) / ("pred_crf" if settings.crf_iterations else "pred")
-        with tqdm(total=len(ids), desc=f"packing {args.submission}", unit="mask") as bar:
-            pack_submission(args.submission, masks, ids, lambda i: read_image(dataset.image_path(i)).shape[:2], bar.update)
+        with Progress(len(ids), f"pack {args.submission}", "mask") as progress:
+            pack_submission(args.submission, masks, ids, lambda i: read_image(dataset.image_path(i)).shape[:2], progress.update)

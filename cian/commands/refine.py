@@ -1,23 +1,23 @@
 """Masks from class activation maps: by a threshold (none), with a dense CRF (crf), or by IRN's random walk (walk, walk+crf).
 
-Writes OUTPUT/ID.png (class indices), which train.py takes as --seeds and evaluate.py as --predictions, and OUTPUT/refine.json,
-which says how they were made. Masks that are there already are kept, so an interrupted run goes on.
+Writes OUTPUT/ID.png (class indices), which `cian train` takes as --labels and `cian evaluate` as --predictions, and
+OUTPUT/refine.json, which says how they were made. Masks that are there already are kept, so an interrupted run goes on.
 """
 
-import argparse
 import contextlib
 import functools
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.claims import fill
 from cian.base.cli import add_preset, chosen_devices
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parallel import stream_parallel
+from cian.base.parser import Parser
 from cian.base.places import add_places, crf_workers, places, take_shard
+from cian.base.progress import Progress
 from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Refinement, add_arguments, from_arguments
@@ -29,16 +29,20 @@ from cian.figures.sheet import write_png
 from cian.inference.boundary import boundary_map, boundary_worker, load_boundary_network
 from cian.inference.refinement import USED, needs_boundary, write_refined
 
+EXAMPLE = (
+    """cian refine --cams runs/seeds/cam --data VOC2012 --checkpoint runs/irn/irn_resnet50v1b-0002.params --output runs/masks"""
+)
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cams", required=True, help="folder with ID.npz, class activation maps of make_seeds.py")
-    parser.add_argument("--data", required=True, help="data set in VOC layout")
-    parser.add_argument("--list", default="train_aug", help="list of ids (default: train_aug)")
+
+def make_parser():
+    parser = Parser("cian refine", __doc__, EXAMPLE)
+    parser.add_argument("--cams", required=True, metavar="DIR", help="class activation maps (CAM) of `cian make_seeds`, ID.npz")
+    parser.add_argument("--data", required=True, metavar="ROOT", help="data set in VOC layout")
+    parser.add_argument("--list", default="train_aug", help="list of ids: a name, or a text file (default: train_aug)")
     parser.add_argument("--refine", choices=USED, default="walk", help="how the masks are made (default: walk)")
-    parser.add_argument("--checkpoint", help="boundary network of train_irn.py, for the walk")
+    parser.add_argument("--checkpoint", metavar="FILE", help="boundary network of `cian train_irn`, for the walk")
     parser.add_argument("--backbone", default=None, help="its backbone (default: as its run folder says)")
-    parser.add_argument("--output", required=True, help="folder of the masks")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the masks")
     parser.add_argument("--pictures", type=int, default=0, metavar="N", help="also write OUTPUT/pictures/sheet.png of N images")
     add_places(parser)
     parser.add_argument(
@@ -49,6 +53,11 @@ def parse_args(argv):
     )
     add_preset(parser, of_run=True)
     add_arguments(parser, Refinement)
+    return parser
+
+
+def parse_args(argv):
+    parser = make_parser()
     args = parser.parse_args(argv)
     if needs_boundary(args.refine) != bool(args.checkpoint):
         parser.error("--checkpoint goes with --refine walk and walk+crf, which need it")
@@ -106,11 +115,9 @@ def main(argv=None):
                 return stream_parallel(work, ((i, None) for i in names), args.workers)
 
         claim_output(output, "refine.json", record, inputs, together=True)
-        bar = stack.enter_context(
-            tqdm(total=len(ids), initial=len(ids) - len(todo), desc=f"refine {args.refine}", unit="image")
-        )
+        progress = stack.enter_context(Progress(len(ids), f"refine {args.refine}", "image", len(ids) - len(todo)))
         for _ in fill(output, todo, done, run):
-            bar.update(1)
+            progress.update()
     if args.pictures:
         write_sheet(args, settings, dataset, ids)
     print(output)

@@ -3,22 +3,24 @@
 --results reads folders with results.jsonl, such as experiments/results/animals, and writes OUTPUT/REPORT.html (one file that
 needs no other), REPORT.md with its plots, and numbers.csv: what the papers claim and what was measured, with intervals, then
 their tables with the measured numbers, and the sources. --run reads the folder that experiments/quickstart.sh writes; prints
-and writes RUN/summary.md, and RUN/sheet.png. --seeds reads a folder of make_seeds.py and writes SEEDS/random.png and
-SEEDS/worst.png: image, CAM of each class, saliency, seed and truth of some images drawn at random, and of those whose seeds
+and writes RUN/summary.md, and RUN/sheet.png. --seeds-folder reads a folder of `cian make_seeds` and writes random.png and
+worst.png there: image, CAM of each class, saliency, seed and truth of some images drawn at random, and of those whose seeds
 have the lowest IoU.
 """
 
-import argparse
 import logging
 import random
 import shlex
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.files import read_json, write_text
+from cian.base.parser import Parser
+from cian.base.progress import Progress
 from cian.base.results import read_paper, read_results
+from cian.config import hide
+from cian.config.arguments import add_count
 from cian.data.cams import load_cam, resize_maps
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
@@ -44,18 +46,29 @@ ROWS = {
 }
 
 
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
+EXAMPLE = """cian report --results experiments/results/animals --output runs/report"""
+
+
+def make_parser():
+    parser = Parser("cian report", __doc__, EXAMPLE)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", help="folder of the main job")
-    source.add_argument("--seeds", help="folder of make_seeds.py, which holds cam, saliency and seeds")
-    source.add_argument("--results", action="append", help="folder of measurements (results.jsonl); may be given several times")
-    parser.add_argument("--data", help="with --run and --seeds, which need it: data set in VOC layout")
+    source.add_argument("--run", metavar="DIR", help="folder of the main job")
+    seeds = source.add_argument(
+        "--seeds-folder", "--seeds", metavar="DIR", help="folder of `cian make_seeds`: cam, saliency and seeds"
+    )
+    hide(seeds, "--seeds")
+    source.add_argument("--results", action="append", metavar="DIR", help="folder of results.jsonl; may be given several times")
+    parser.add_argument("--data", metavar="ROOT", help="with --run and --seeds-folder, which need it: data set in VOC layout")
     parser.add_argument("--sheet-list", help="with --run: text file of the ids to draw; their CAM and seeds are in RUN/sheet")
-    parser.add_argument("--list", default="train_aug", help="with --seeds: list of ids (default: train_aug)")
-    parser.add_argument("--saliency-maps", help="with --seeds: folder of the saliency maps (default: SEEDS/saliency)")
-    parser.add_argument("--images", type=int, default=10, help="with --seeds: images a sheet (default: 10)")
-    parser.add_argument("--sheet-seed", type=int, default=0, help="with --seeds: seed of the random images (default: 0)")
+    parser.add_argument(
+        "--list", default="train_aug", help="with --seeds-folder: list of ids: a name, or a text file (default: train_aug)"
+    )
+    parser.add_argument("--saliency-maps", help="with --seeds-folder: folder of the saliency maps (default: its own)")
+    add_count(parser, 10, "with --seeds-folder: images on a sheet")
+    seed = parser.add_argument(
+        "--seed", "--sheet-seed", type=int, default=0, help="with --seeds-folder: chooses the random images (default: 0)"
+    )
+    hide(seed, "--sheet-seed")
     parser.add_argument("--workers", type=int, default=None, help="processes that score the seeds (default: all processors)")
     parser.add_argument("--output", help="with --results, which needs it: folder of the report")
     parser.add_argument("--paper", default=PAPER, help="with --results: the papers' numbers (default: experiments/paper.csv)")
@@ -66,18 +79,21 @@ def parse_args(argv):
     parser.add_argument(
         "--photographs", action="store_true", help="with --figures: show them; photographs of VOC must not be committed"
     )
-    parser.add_argument("--title", default=None, help="with --results: the report's title (default: names the data)")
+    parser.add_argument("--title", help="with --results: the report's title (default: names the data)")
+    return parser
+
+
+def parse_args(argv):
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.results is not None and args.output is None:
         parser.error("--results needs --output")
     if args.results is None and args.data is None:
-        parser.error("--run and --seeds need --data")
+        parser.error("--run and --seeds-folder need --data")
     if args.photographs and args.figures is None:
         parser.error("--photographs needs --figures")
     if args.run is not None and args.sheet_list is None:
         parser.error("--run needs --sheet-list")
-    if args.images < 1:
-        parser.error(f"--images: expected at least 1, found {args.images}")
     return args
 
 
@@ -141,14 +157,14 @@ def draw_seeds(folder, maps, dataset, ids, scores, path):
 
 def report_seeds(args):
     """Draw the seeds of images chosen at random, and the worst."""
-    folder, dataset = Path(args.seeds), open_dataset(args.data)
+    folder, dataset = Path(args.seeds_folder), open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     maps = find_maps(args.saliency_maps or folder / "saliency", ids)
-    with tqdm(total=len(ids), desc="scoring seeds", unit="image") as bar:
+    with Progress(len(ids), "score seeds", "image") as progress:
         masks = dataset.mask_folder
-        scores = score_seeds(folder / "seeds", masks, ids, len(dataset.classes), args.workers, bar.update)
-    drawn = sorted(random.Random(args.sheet_seed).sample(sorted(ids), min(args.images, len(ids))))
-    for name, chosen in (("random", drawn), ("worst", worst(scores, args.images))):
+        scores = score_seeds(folder / "seeds", masks, ids, len(dataset.classes), args.workers, progress.update)
+    drawn = sorted(random.Random(args.seed).sample(sorted(ids), min(args.count, len(ids))))
+    for name, chosen in (("random", drawn), ("worst", worst(scores, args.count))):
         draw_seeds(folder, maps, dataset, chosen, scores, folder / f"{name}.png")
         print(f"pictures, {name}: {folder / name}.png")
 
@@ -208,7 +224,7 @@ def main(argv=None):
     args = parse_args(argv)
     if args.results is not None:
         report_results(args)
-    elif args.seeds is None:
+    elif args.seeds_folder is None:
         report_run(args)
     else:
         report_seeds(args)

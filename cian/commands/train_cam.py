@@ -8,12 +8,14 @@ import argparse
 import functools
 
 import numpy as np
-from tqdm import tqdm
 
 from cian.base.files import read_json, write_json
+from cian.base.parser import Parser
 from cian.base.places import places
+from cian.base.progress import Progress
 from cian.base.workers import Workers
 from cian.config import from_arguments
+from cian.data.check import check_images
 from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
@@ -24,16 +26,22 @@ from cian.seeds.classifiers import SETTINGS, score_worker
 from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
 from cian.training.tool import Training, add_training_options
 
+EXAMPLE = """cian train_cam --data VOC2012 --init gluoncv:vgg16 --val-list val --output runs/cam"""
+
+
+def make_parser(method="cam"):
+    """The settings that are options depend on the method."""
+    parser = Parser("cian train_cam", __doc__, EXAMPLE)
+    add_training_options(parser, SETTINGS.get(method, SETTINGS["cam"]))
+    parser.add_argument("--method", choices=sorted(SETTINGS), default="cam", help="which classifier (default: cam)")
+    parser.add_argument("--val-list", metavar="LIST", help="list to measure the mean average precision on after training")
+    return parser
+
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=sorted(SETTINGS), default="cam", help="which classifier (default: cam)")
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--method", default="cam")  # the settings that are options depend on it
-    method = early.parse_known_args(argv)[0].method
-    add_training_options(parser, SETTINGS.get(method, SETTINGS["cam"]))
-    parser.add_argument("--val-list", default=None, help="list to measure the mean average precision on after training")
-    return parser.parse_args(argv)
+    early.add_argument("--method", default="cam")
+    return make_parser(early.parse_known_args(argv)[0].method).parse_args(argv)
 
 
 def measure(network, devices, dataset, ids, tags, flip=False):
@@ -41,10 +49,12 @@ def measure(network, devices, dataset, ids, tags, flip=False):
 
     network: see cian.seeds.classifiers.score_worker; devices: --devices; flip: with their mirrors.
     """
-    where = places(devices, None, len(ids))
-    with Workers(functools.partial(score_worker, network, flip), where) as workers:
-        items = ((i, dataset.image_path(i)) for i in ids)
-        scores = dict(tqdm(workers.run(items), total=len(ids), desc="measuring", unit="image"))
+    where, scores = places(devices, None, len(ids)), {}
+    make = functools.partial(score_worker, network, flip)
+    with Workers(make, where) as workers, Progress(len(ids), "measure", "image") as progress:
+        for image_id, values in workers.run((i, dataset.image_path(i)) for i in ids):
+            scores[image_id] = values
+            progress.update()
     return mean_average_precision(np.stack([scores[i] for i in ids]), multi_hot(ids, tags, len(dataset.classes))[:, 1:])
 
 
@@ -53,39 +63,45 @@ def group_size(method, settings):
     return settings.group_size if method == "comnet" and MATCHINGS[settings.matching][0] else 1
 
 
-def prepare_cam(args, settings, dataset, contexts):
+def prepare_cam(training, dataset):
     """CIAN's classifier with its starting weights, and the maker of its examples."""
-    objective = ClassifierObjective(settings, len(dataset.classes) - 1, contexts)
-    start_network(objective.net, args, settings)
+    settings = training.settings
+    objective = ClassifierObjective(settings, len(dataset.classes) - 1, training.devices)
+    start_network(objective.net, training)
     return objective, Examples(dataset, None, settings.crop, settings.train_scales)
 
 
-def prepare_comnet(args, settings, dataset, contexts):
+def prepare_comnet(training, dataset):
     """COMNet's classifier with its starting weights, and the maker of its examples."""
-    objective = MatchingObjective(settings, len(dataset.classes) - 1, contexts)
-    start_network(objective.net, args, settings)
-    fill = objective.net.backbone.bn_data.moving_mean.data(contexts[0]).asnumpy()  # zero after the normalisation
+    settings = training.settings
+    objective = MatchingObjective(settings, len(dataset.classes) - 1, training.devices)
+    start_network(objective.net, training)
+    fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
     examples = LongSideExamples(dataset, settings.crop, settings.long_side, tuple(fill.tolist()))
     return objective, examples
 
 
-def start_network(net, args, settings):
+def start_network(net, training):
     """Set the weights of --init, where it is not random."""
-    if args.init != "random":
-        load_pretrained(net, args.init, settings.backbone, args.allow_missing)
+    if training.weights.path is not None:
+        load_pretrained(net, training.weights, training.settings.backbone, training.args.allow_missing)
 
 
 def main(argv=None):
     args = parse_args(argv)
     settings = from_arguments(args, SETTINGS[args.method])
-    size = group_size(args.method, settings)
-    training = Training(args, settings, args.method, size)
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
+    val_ids = dataset.read_ids(args.val_list) if args.val_list else []
+    val_tags = dataset.read_tags(val_ids, args.tags)
+    check_images(dataset, ids + val_ids)
+    size = group_size(args.method, settings)
+    training = Training(args, settings, args.method, size)
     make = prepare_comnet if args.method == "comnet" else prepare_cam
-    objective, examples = make(args, settings, dataset, training.devices)
-    plan = training.plan(ids, tags, "common" if size > 1 else "random")
+    objective, examples = make(training, dataset)
+    training.check_space(objective.net)
+    plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
     training.begin("train_cam", dataset, ids, tags)
 
     def to_arrays(batch_ids, made):
@@ -97,8 +113,7 @@ def main(argv=None):
     last = training.fit(objective, plan, examples.make_batch, to_arrays)
     measured = training.run.folder / "tags.json"
     if args.val_list and training.run.write and not measured.exists():
-        val_ids = dataset.read_ids(args.val_list)
-        val_tags, pairs = dataset.read_tags(val_ids, args.tags), args.method == "comnet"
+        pairs = args.method == "comnet"
         training.free_memory()
         network = last, args.method, settings.backbone, len(dataset.classes) - 1
         mean, per_class = measure(network, training.names, dataset, val_ids, val_tags, pairs)

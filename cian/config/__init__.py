@@ -4,14 +4,16 @@
 (generated images) are for machines without a GPU; how their values were chosen stands in the README.
 """
 
-from cian.config.arguments import add_arguments, from_arguments
+from cian.config.arguments import add_arguments, from_arguments, hide
 from cian.config.inference import Inference, Seeding
 from cian.config.irn import BoundaryTraining, Refinement
 from cian.config.settings import PRESETS
 from cian.config.training import Classifier, Matching, Segmentation
+from cian.config.weights import WEIGHTS
 
 __all__ = [
     "PRESETS",
+    "WEIGHTS",
     "BoundaryTraining",
     "Classifier",
     "Inference",
@@ -21,4 +23,5 @@ __all__ = [
     "Segmentation",
     "add_arguments",
     "from_arguments",
+    "hide",
 ]

@@ -10,10 +10,11 @@ from cian.config.settings import Settings, setting
 class Seeding(Settings):
     """From classifier to seeds (paper, "Initial Seeds")."""
 
+    title = "the seeds"
     cam_scales: Tuple[float, ...] = setting(
         (0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added", above=0, most=16
     )
-    cam_threshold: float = setting(0.3, "foreground where the class activation is at least this", least=0, most=1)
+    cam_threshold: float = setting(0.3, "foreground where the class activation (CAM) is at least this", least=0, most=1)
     saliency: str = setting("", "method of the embedded saliency; empty: the default of cian.seeds.saliency")
     saliency_threshold: float = setting(
         -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)", most=1
@@ -26,6 +27,7 @@ class Seeding(Settings):
 class Inference(Settings):
     """Multi-scale prediction and dense CRF (published code, FIDELITY rows 22-25)."""
 
+    title = "prediction"
     test_size: int = setting(513, "images are padded to this square, pixels; larger ones to their own size", least=1)
     warp_size: int = setting(513, "images are resized to this square to make pseudo labels, pixels", least=1)
     scales: Tuple[float, ...] = setting(

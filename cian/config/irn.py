@@ -16,19 +16,22 @@ from cian.config.settings import Settings, setting
 class BoundaryTraining(Settings):
     """Training of IRN's branches on labels made from class activation; the backbone stays as it is."""
 
+    title = "the training of IRN's boundary network"
     backbone: str = setting("resnet50v1b", "network that makes the features")
     displacement: bool = setting(True, "train the displacement branch too; masks of classes do not need it")
     radius: int = setting(10, "pairs of pixels of the boundary map, of stride 4, are nearer than this in the losses", least=2)
     confident_foreground: float = setting(
-        0.3, "labels: object where the class activation is above this, after a CRF", least=0, most=1
+        0.3, "labels: object where the class activation is above this, after a CRF (IRN: conf_fg_thres)", least=0, most=1
     )
     confident_background: float = setting(
-        0.05, "labels: background where no class activation is above this, after a CRF", least=0, most=1
+        0.05, "labels: background where no class activation is above this, after a CRF (IRN: conf_bg_thres)", least=0, most=1
     )
     label_crf_iterations: int = setting(10, "mean-field iterations of that CRF; 0 leaves it out", least=0)
-    crop: int = setting(512, "side of the square training crops, pixels; a multiple of 16", least=1)
+    crop: int = setting(
+        512, "side of the square training crops, pixels; a multiple of 16", least=1, options=("crop", "crop-size")
+    )
     train_scales: Tuple[float, ...] = setting((0.5, 1.5), "smallest and largest factor of the random scaling", above=0, most=16)
-    batch: int = setting(32, "images in an update, over all devices and workers", least=1)
+    batch: int = setting(32, "images in an update, over all devices and workers", least=1, options=("batch", "batch-size"))
     epochs: int = setting(3, "passes over the training list", least=1)
     optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
     lr: float = setting(0.1, "learning rate at the start", above=0)
@@ -40,7 +43,7 @@ class BoundaryTraining(Settings):
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained besides the backbone's")
     seed: int = setting(0, "seed of everything random", least=0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.confident_background > self.confident_foreground:
             raise ValueError(
@@ -67,13 +70,19 @@ class BoundaryTraining(Settings):
 class Refinement(Settings):
     """From class activation to masks, by the random walk or without."""
 
-    cam_threshold: float = setting(0.15, "none and crf: background where no class activation is above this", least=0, most=1)
-    walk_threshold: float = setting(0.25, "walk: background where no score is above this", least=0, most=1)
+    title = "the refinement"
+    cam_threshold: float = setting(
+        0.15, "none and crf: background where no class activation is above this (IRN: cam_eval_thres)", least=0, most=1,
+        options=("background-threshold",), old=("cam-threshold",)
+    )  # fmt: skip
+    walk_threshold: float = setting(
+        0.25, "walk: background where no score is above this (IRN: sem_seg_bg_thres)", least=0, most=1
+    )
     walk_radius: int = setting(5, "the walk steps to pixels of the boundary map, of stride 4, nearer than this", least=2)
     walk_beta: float = setting(
-        10.0, "power of the affinities: larger, and the walk keeps more to places without boundary", least=0
+        10.0, "power of the affinities: larger, and the walk keeps more to places without boundary (IRN: beta)", least=0
     )
-    walk_exponent: int = setting(8, "the walk takes 2 to this power steps", least=0, most=30)
+    walk_exponent: int = setting(8, "the walk takes 2 to this power steps (IRN: exp_times)", least=0, most=30)
     boundary_size: int = setting(
         512, "images are padded to this square for the network, pixels; larger ones to their own size", least=1
     )

@@ -4,34 +4,46 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Dict, Optional, Sequence, Type, TypeVar, Union
 
 PRESETS = ("voc12", "animals", "scenes")
+Number = Union[int, float]
+Chosen = TypeVar("Chosen", bound="Settings")
 
 
-def setting(default, text, choices=None, least=None, above=None, most=None):
+def setting(
+    default: Any,
+    text: str,
+    choices: Optional[Sequence[Any]] = None,
+    least: Optional[Number] = None,
+    above: Optional[Number] = None,
+    most: Optional[Number] = None,
+    options: Sequence[str] = (),
+    old: Sequence[str] = (),
+) -> Any:
     """A dataclass field with its help text and, where limited, the allowed values: choices, or a range of numbers.
 
     least, most: the ends of a range that belong to it; above: the lower end of one that does not hold it. Of a field of several
-    numbers they hold for each.
+    numbers they hold for each. options: names of its option, if not the field's own; old: further ones that help does not show.
     """
-    return field(
-        default=default, metadata={"help": text, "choices": choices, "least": least, "above": above, "most": most}
-    )
+    limits = {"choices": choices, "least": least, "above": above, "most": most}
+    return field(default=default, metadata={"help": text, **limits, "options": options + old, "old": old})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Base: presets by name, and types and ranges checked when made."""
+    """Base: presets by name, and types and ranges checked when made. title: what the settings are of, in --help."""
 
-    presets = {}
+    presets: ClassVar[Dict[str, Dict[str, Any]]] = {}
+    title: ClassVar[str] = "the work"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             check_type(item, getattr(self, item.name))
             check_range(item, getattr(self, item.name))
 
     @classmethod
-    def preset(cls, name="voc12", **changes):
+    def preset(cls: Type[Chosen], name: str = "voc12", **changes: Any) -> Chosen:
         """The settings of a preset, changed; ValueError lists the presets or the names there are."""
         if name not in PRESETS:
             raise ValueError(f"preset: {name!r}, expected one of {', '.join(PRESETS)}")
@@ -42,7 +54,7 @@ class Settings:
         return cls(**{**cls.presets.get(name, {}), **changes})
 
 
-def check_type(item, value):
+def check_type(item: "dataclasses.Field[Any]", value: Any) -> None:
     """TypeError or ValueError unless `value` has the type, and is among the choices, of a dataclass field."""
     expected = item.type
     if typing.get_origin(expected) is tuple:
@@ -58,7 +70,7 @@ def check_type(item, value):
         raise ValueError(f"{item.name}: {value!r}, expected one of {', '.join(map(str, choices))}")
 
 
-def check_range(item, value):
+def check_range(item: "dataclasses.Field[Any]", value: Any) -> None:
     """ValueError unless every number of `value` is finite and in the range of a dataclass field."""
     least, above, most = (item.metadata[name] for name in ("least", "above", "most"))
     for number in value if isinstance(value, tuple) else (value,):
@@ -69,12 +81,12 @@ def check_range(item, value):
             raise ValueError(f"{item.name}: {show_number(value)}, expected {describe_range(least, above, most)}")
 
 
-def show_number(value):
+def show_number(value: Any) -> str:
     """A value as it would be typed on a command line."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def describe_range(least, above, most):
+def describe_range(least: Optional[Number], above: Optional[Number], most: Optional[Number]) -> str:
     """A range of `setting` in words."""
     if least is not None:
         return f"{least:g} or more" if most is None else f"{least:g} to {most:g}"

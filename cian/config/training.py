@@ -1,7 +1,7 @@
 """Settings of the trainings: segmentation, and the two papers' classifiers."""
 
 from dataclasses import dataclass, replace
-from typing import Tuple
+from typing import Any, Tuple, Type
 
 from cian.config.settings import Settings, setting
 
@@ -15,8 +15,8 @@ class Training(Settings):
         "frozen", "backbone batch normalisation: frozen on global statistics, or trained", ("frozen", "trained")
     )
     freeze: str = setting("", "comma-separated prefixes of parameters that are not trained, such as conv0,fire2")
-    crop: int = setting(321, "side of the square training crops, pixels", least=1)
-    batch: int = setting(16, "images in an update, over all devices and workers", least=1)
+    crop: int = setting(321, "side of the square training crops, pixels", least=1, options=("crop", "crop-size"))
+    batch: int = setting(16, "images in an update, over all devices and workers", least=1, options=("batch", "batch-size"))
     epochs: int = setting(20, "passes over the training list", least=1)
     optimizer: str = setting("sgd", "update rule", ("sgd", "adam"))
     lr: float = setting(5e-4, "learning rate at the start", above=0)
@@ -34,6 +34,7 @@ class Training(Settings):
 class Segmentation(Training):
     """Training of the CIAN network (paper, "Implementation Details" and the published code)."""
 
+    title = "the segmentation network's training"
     train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling", above=0, most=16)
     affinity: bool = setting(True, "the affinity block; without it the plain DeepLab-LargeFOV of Table 1")
     similarity: str = setting("dot", "affinity of two pixels", ("dot", "cosine"))
@@ -51,7 +52,7 @@ class Segmentation(Training):
     )
     pad_label: int = setting(0, "label of padding: 0 background, as published, or 255 ignored", (0, 255))
     round: int = setting(
-        1, "1 starts from a pretrained backbone with a zeroed bn_out gamma; 2 goes on from round one's end", (1, 2)
+        1, "1 starts from a pretrained backbone with a zeroed bn_out gamma; 2 goes on from round one's end (+ RT)", (1, 2)
     )
 
     presets = {
@@ -73,6 +74,7 @@ class Segmentation(Training):
 class Classifier(Training):
     """Training of the classifier behind the seeds (paper, "Initial Seeds"; what it leaves open is chosen here)."""
 
+    title = "the classifier's training"
     backbone: str = setting("vgg16", "network that makes the features")
     train_scales: Tuple[float, ...] = setting((0.5, 0.75, 1.0, 1.25, 1.5), "factors of the random scaling", above=0, most=16)
     epochs: int = setting(15, "passes over the training list", least=1)
@@ -95,7 +97,7 @@ class Classifier(Training):
     }
 
 
-def frozen_layers(backbone):
+def frozen_layers(backbone: str) -> str:
     """Prefixes of the parameters that COMNet keeps as on ImageNet, those up to stride 8; resnet10, from scratch, has none."""
     if backbone == "resnet10":
         return ""
@@ -112,6 +114,7 @@ class Matching(Training):
     Its grouping applies where images match each other; without inter-matching every image is on its own, as in IRN.
     """
 
+    title = "COMNet's training"
     backbone: str = setting("resnet50v1b", "network that makes the features")
     batchnorm: str = setting(
         "statistics",
@@ -120,7 +123,7 @@ class Matching(Training):
     )
     freeze: str = setting("conv0,bn0,stage1,stage2", "comma-separated prefixes of parameters that are not trained")
     long_side: Tuple[float, ...] = setting((320, 640), "least and largest long side of the resized image, pixels", least=1)
-    crop: int = setting(512, "side of the square training crops, pixels", least=1)
+    crop: int = setting(512, "side of the square training crops, pixels", least=1, options=("crop", "crop-size"))
     epochs: int = setting(5, "passes over the training list", least=1)
     lr: float = setting(0.1, "learning rate at the start", above=0)
     momentum: float = setting(0.0, "momentum of sgd; IRN sets 0.9, which its code never uses", least=0, most=1)
@@ -138,7 +141,7 @@ class Matching(Training):
     residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")
 
     @classmethod
-    def preset(cls, name="voc12", **changes):
+    def preset(cls: Type["Matching"], name: str = "voc12", **changes: Any) -> "Matching":
         """As Settings.preset; `freeze`, unless given, is decided by the backbone, see frozen_layers."""
         settings = super().preset(name, **changes)
         return settings if "freeze" in changes else replace(settings, freeze=frozen_layers(settings.backbone))

@@ -148,7 +148,7 @@ def read_label(path):
     if values is None or image.format in LOSSY:
         raise ValueError(
             f"{path}: label images are palette (P) or grey (L) PNGs of class indices, "
-            f"found {image.format or 'an image'} of mode {image.mode}"
+            f"found {f'a {image.format}, which is lossy' if image.format in LOSSY else f'mode {image.mode}'}"
         )
     if values.dtype != np.uint8 and values.size and not 0 <= values.min() <= values.max() <= IGNORE:
         raise ValueError(f"{path}: expected class indices 0..{IGNORE}, found {values.min()}..{values.max()}")

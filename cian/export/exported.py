@@ -37,16 +37,21 @@ def description(symbol):
     return None if text is None else json.loads(text)
 
 
+def read_symbol(symbol_file):
+    """The symbol of a file; ValueError names one that is none."""
+    try:
+        return mx.sym.load(str(symbol_file))
+    except (mx.MXNetError, UnicodeDecodeError) as error:
+        raise ValueError(f"{symbol_file}: not a symbol that MXNet reads ({str(error).strip().splitlines()[-1]})") from None
+
+
 def load_export(path, device):
     """(SymbolBlock on `device`, description) of an export; `path` as for export_files.
 
     ValueError names the file that is no symbol or no .params file, or all parameters that do not fit the symbol.
     """
     symbol_file, parameter_file = export_files(path)
-    try:
-        symbol = mx.sym.load(str(symbol_file))
-    except (mx.MXNetError, UnicodeDecodeError) as error:
-        raise ValueError(f"{symbol_file}: not a symbol that MXNet reads ({str(error).strip().splitlines()[-1]})") from None
+    symbol = read_symbol(symbol_file)
     arrays = read_params(parameter_file)
     arguments, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
     if "data" not in arguments:

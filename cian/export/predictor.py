@@ -4,9 +4,12 @@ Needs MXNet, and of this package neither networks nor training code.
 """
 
 import threading
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from cian.base.runtime import devices, mx
 from cian.data.images import IGNORE
@@ -14,8 +17,12 @@ from cian.data.pictures import read_picture
 from cian.export.exported import CLASSIFIERS, load_export
 from cian.figures.sheet import legend_of, overlay, sheet
 
+Picture = Union[str, Path, Image.Image, np.ndarray]
+Sides = Union[int, Tuple[int, int]]  # (height, width), or one number for both
 STRIP = 4_000_000  # values of an enlarged strip of maps that are held at once
-ABOUT = {"method": "cian", "output": "logits", "classes": None, "size": None, "group": 0}  # of a symbol that says nothing
+#: of a symbol that says nothing
+ABOUT: Dict[str, Any] = {
+    "method": "cian", "output": "logits", "classes": None, "size": None, "group": 0, "test_size": 513}  # fmt: skip
 
 
 class Predictor:
@@ -23,46 +30,55 @@ class Predictor:
 
     model: name of the export (without ending) or one of its two files. device: such as "cpu" or "gpu0".
     size: sides (height, width), or one number, that pictures are fitted into, each a multiple of 8 plus 1; larger pictures are
-    reduced, smaller ones padded with black at the bottom and right, as published. An export of fixed size brings its own.
+    reduced, smaller ones padded with black at the bottom and right, as published. An export of fixed size brings its own; None
+    is the test size of the run that it is of, else 513.
     Memory depends on `size` and on the finished label map; what reading a picture takes, cian.data.pictures says.
 
     May be shared between threads: a lock lets one batch at a time through the network; reading and enlarging run beside it.
     ValueError, FileNotFoundError: see cian.export.exported.load_export; also for exports that make no masks.
     """
 
-    def __init__(self, model, device="cpu", size=513):
-        device = devices(device)[0]
-        block, about = load_export(model, device)
-        self._set(block, {**ABOUT, **(about or {})}, device, size, str(model))
+    sides: Tuple[int, int]
+    output: str
+    classes: Optional[List[str]]
+
+    def __init__(self, model: Union[str, Path], device: str = "cpu", size: Optional[Sides] = None) -> None:
+        context = devices(device)[0]
+        block, told = load_export(model, context)
+        about = {**ABOUT, **(told or {})}
+        self._set(block, about, context, about["test_size"] if size is None else size, str(model))
 
     @classmethod
-    def of_network(cls, block, classes, device=None, size=513, kind="logits"):
-        """A predictor of a Gluon network (N, 3, H, W) -> logits, or probabilities, (N, K, h, w) that is at hand."""
+    def of_network(
+        cls, block: Any, classes: Sequence[str], device: Any = None, size: Sides = 513, kind: str = "logits"
+    ) -> "Predictor":
+        """A predictor of a Gluon network (N, 3, H, W) -> logits, or probabilities, (N, K, h, w) that is at hand.
+
+        device: an mx.Context, None the CPU.
+        """
         self = cls.__new__(cls)
         self._set(block, {**ABOUT, "classes": list(classes), "output": kind}, device or mx.cpu(), size, "network")
         return self
 
-    def _set(self, block, about, device, size, source):
+    def _set(self, block: Any, about: Dict[str, Any], device: Any, size: Sides, source: str) -> None:
         if about["method"] in CLASSIFIERS or about["group"]:
             what = "classifier" if about["method"] in CLASSIFIERS else "training network of groups"
             raise ValueError(f"{source}: a {what}, which makes no masks; expected the export of a segmentation network")
-        sides = (size, size) if isinstance(size, int) else tuple(size)
-        if about["size"]:
-            sides = tuple(about["size"])
+        sides = about["size"] or ((size, size) if isinstance(size, int) else size)
         if len(sides) != 2 or any(side < 1 or (side - 1) % 8 for side in sides):
             raise ValueError(f"size: {size}, expected multiples of 8 plus 1, such as 513")
         self._block, self._device, self._lock = block, device, threading.Lock()
-        self.sides, self.output, self.classes = sides, about["output"], about["classes"]
+        self.sides, self.output, self.classes = (sides[0], sides[1]), about["output"], about["classes"]
 
-    def __call__(self, picture):
+    def __call__(self, picture: Picture) -> "Prediction":
         """Prediction of a picture: a path, a Pillow image, or an array uint8 (H, W), (H, W, 3) or (H, W, 4)."""
         return next(self.predict([picture]))
 
-    def predict(self, pictures, batch=4):
+    def predict(self, pictures: Iterable[Picture], batch: int = 4) -> Iterator["Prediction"]:
         """Predictions of pictures, one after the other, `batch` at a time in the network; reads only as far as is asked for."""
         if batch < 1:
             raise ValueError(f"batch: {batch}, expected at least 1")
-        waiting = []
+        waiting: List[Tuple[np.ndarray, Tuple[int, int]]] = []
         for picture in pictures:
             waiting.append(read_picture(picture, self.sides))
             if len(waiting) == batch:
@@ -71,7 +87,7 @@ class Predictor:
         if waiting:
             yield from self._run(waiting)
 
-    def _run(self, fitted):
+    def _run(self, fitted: List[Tuple[np.ndarray, Tuple[int, int]]]) -> Iterator["Prediction"]:
         """[(uint8 (h, w, 3), (H, W)), ...] -> their predictions."""
         batch = np.zeros((len(fitted), 3) + self.sides, np.float32)
         for row, (picture, _) in zip(batch, fitted):
@@ -97,18 +113,24 @@ class Prediction:
     classes: names of the K classes by index.
     """
 
-    def __init__(self, picture, size, maps, kind, classes):
-        self.picture, self.size, self.classes = picture, tuple(size), classes
+    picture: np.ndarray
+    size: Tuple[int, int]
+    classes: Sequence[str]
+
+    def __init__(
+        self, picture: np.ndarray, size: Tuple[int, int], maps: np.ndarray, kind: str, classes: Sequence[str]
+    ) -> None:
+        self.picture, self.size, self.classes = picture, (size[0], size[1]), classes
         self._maps, self._kind = maps, kind
 
     @property
-    def logits(self):
+    def logits(self) -> np.ndarray:
         """float32 (K, h, w) at the size of `picture`; up to a constant of each pixel where the export makes probabilities."""
         self._need_values("logits")
         return self._maps if self._kind == "logits" else np.log(np.maximum(self._maps, 1e-30))
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """float32 (K, h, w) at the size of `picture`, 1 in sum over the classes."""
         self._need_values("probabilities")
         if self._kind == "probabilities":
@@ -117,7 +139,7 @@ class Prediction:
         return powers / powers.sum(axis=0)
 
     @property
-    def label(self):
+    def label(self) -> np.ndarray:
         """Class indices uint8 (H, W) at the picture's own size: the maps enlarged (bilinear, aligned corners), then arg max."""
         small = self.small_label
         if small.shape == self.size:
@@ -127,16 +149,16 @@ class Prediction:
         return enlarged_arg_max(self._maps, self.size)
 
     @property
-    def small_label(self):
+    def small_label(self) -> np.ndarray:
         """Class indices uint8 (h, w) at the size of `picture`."""
         return (self._maps[0] if self._kind == "labels" else self._maps.argmax(axis=0)).astype(np.uint8)
 
     @property
-    def overlay(self):
+    def overlay(self) -> np.ndarray:
         """The picture under its label, uint8 (h, w, 3), at the size of `picture`."""
         return overlay(self.picture, self.small_label)
 
-    def sheet(self, title, label=None):
+    def sheet(self, title: str, label: Optional[np.ndarray] = None) -> np.ndarray:
         """The overlay with a title and a legend of its classes, uint8 RGB. label: another label (h, w) than the network's."""
         label = self.small_label if label is None else label
         height, width = label.shape
@@ -144,17 +166,17 @@ class Prediction:
         legend = {**legend_of([label], self.classes), IGNORE: None}  # every pixel has a class
         return sheet([[overlay(self.picture, label)]], [title], legend=legend, cell=cell)
 
-    def _need_values(self, what):
+    def _need_values(self, what: str) -> None:
         if self._kind == "labels":
             raise ValueError(f"{what}: this export makes labels only; export with --logits or --probabilities")
 
 
-def enlarge_label(label, size):
+def enlarge_label(label: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Label (h, w) at another size (H, W), nearest."""
     return cv2.resize(label, tuple(size)[::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def enlarged_arg_max(maps, size):
+def enlarged_arg_max(maps: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Arg max uint8 (H, W) of maps (K, h, w) enlarged bilinearly with aligned corners, in strips of bounded memory."""
     height, width = size
     label = np.empty((height, width), np.uint8)
@@ -169,7 +191,7 @@ def enlarged_arg_max(maps, size):
     return label
 
 
-def _positions(small, large):
+def _positions(small: int, large: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each of `large` pixels its two neighbours among `small` and the weight of the second."""
     place = np.arange(large) * ((small - 1) / max(1, large - 1))
     first = np.minimum(place.astype(np.int64), small - 1)

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+from cian.base.origin import Origin
 from cian.base.runtime import mx
+from cian.config import Inference
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.export.export import ClassifierOutput, inference_block, trace
-from cian.export.exported import CLASSIFIERS
+from cian.export.exported import CLASSIFIERS, description, export_files, read_symbol
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_parameters, read_params, saved_classes
 from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet
 from cian.models.pretrained import load_pretrained
+from cian.models.weight_cache import choose
+from cian.models.weight_file import read_weights
 from cian.seeds.classifiers import comnet, is_comnet, settings_of_run
 
 METHODS = ("cian", "largefov", "cam", "comnet")
@@ -21,11 +25,17 @@ CATALOGUE = {
     "comnet_resnet50v1b_group": ("comnet", "resnet50v1b", 2),
     "largefov_resnet50": ("largefov", "resnet50", 0),
     "largefov_resnet101": ("largefov", "resnet101", 0),
+    "largefov_resnet50v1b": ("largefov", "resnet50v1b", 0),
+    "largefov_resnet101v1b": ("largefov", "resnet101v1b", 0),
     "cian_resnet50": ("cian", "resnet50", 0),
     "cian_resnet101": ("cian", "resnet101", 0),
+    "cian_resnet50v1b": ("cian", "resnet50v1b", 0),
+    "cian_resnet101v1b": ("cian", "resnet101v1b", 0),
     "cian_squeezenet1.1": ("cian", "squeezenet1.1", 0),
     "cian_resnet50_group": ("cian", "resnet50", 2),
     "cian_resnet101_group": ("cian", "resnet101", 2),
+    "cian_resnet50v1b_group": ("cian", "resnet50v1b", 2),
+    "cian_resnet101v1b_group": ("cian", "resnet101v1b", 2),
 }
 
 
@@ -67,21 +77,23 @@ def network_of_checkpoint(path, backbone, similarity="dot", device=None):
 
 
 def network_of_published(path, backbone, similarity="dot", method="cian", classes=21, device=None):
-    """As network_of_checkpoint, for a file of the published code, the MXNet model zoo or Gluon.
+    """As network_of_checkpoint, for a checkpoint of the published code, or ImageNet weights: SOURCE:NAME or a file.
 
     ImageNet weights make a network of the given method and classes whose new layers are initialised, which is logged.
     """
-    try:
+    weights = choose(path, backbone)
+    if is_network(read_weights(weights.path)):
         return network_of_checkpoint(path, backbone, similarity, device)
-    except ValueError:
-        arrays = read_params(path)
-        if "classifier_weight" in arrays or getattr(arrays.get("fc1_weight"), "ndim", 0) == 4:
-            raise  # a network of ours, but it does not fit
     net = build(method, backbone, classes, similarity)
     mx.random.seed(0)
     net.initialize(ctx=device or mx.cpu())
-    load_pretrained(net, path, backbone)
+    load_pretrained(net, weights, backbone)
     return net, method, classes
+
+
+def is_network(arrays):
+    """Are these {name: array} a network of ours, a classifier or for segmentation, and not ImageNet weights?"""
+    return "classifier_weight" in arrays or getattr(arrays.get("fc1_weight"), "ndim", 0) == 4
 
 
 def exported_block(net, method, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0,
@@ -103,9 +115,19 @@ def exported_block(net, method, kind="logits", enlarge=False, size=None, scales=
     return inference_block(net, kind, enlarge, size, scales, flip), [kind]
 
 
-def about(method, backbone, classes, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0):
-    """What an export says about itself: a dictionary for JSON. classes: names, background first (a classifier's without it)."""
+def export_origin(path):
+    """The Origin of an export, `path` as for export_files: it says the preset of the run that it is of, where that is known."""
+    symbol_file, _ = export_files(path)
+    return Origin(symbol_file, preset=(description(read_symbol(symbol_file)) or {}).get("preset"))
+
+
+def about(method, backbone, classes, kind="logits", enlarge=False, size=None, scales=(1.0,), flip=False, group=0, preset=None):
+    """What an export says about itself: a dictionary for JSON. classes: names, background first (a classifier's without it).
+
+    preset: that of the run, whose test size and CRF are for this network; None where it is not known.
+    """
     return {
+        **({} if preset is None else {"preset": preset, "test_size": Inference.preset(preset).test_size}),
         "method": method,
         "backbone": backbone,
         "classes": list(classes),
@@ -130,7 +152,7 @@ def class_names(method, count, text=None, origin=None):
         if len(names) != count:
             raise ValueError(f"classes: {len(names)} names, the checkpoint has {count} classes")
         if recorded is not None:
-            origin.check_classes(names if background else (origin.classes[0], *names), "--classes")
+            origin.check_classes(names if background else (origin.classes[0], *names), "--class-names")
         return names
     if recorded is not None and len(recorded) == count:
         return recorded
@@ -139,7 +161,7 @@ def class_names(method, count, text=None, origin=None):
 
 
 def given_classes(text, method):
-    """Names of an option --classes, comma-separated or a file with one a line; those of a classifier without background."""
+    """Names of an option --class-names, comma-separated or a file with one a line; those of a classifier without background."""
     names = read_classes(text) if Path(text).is_file() else tuple(name.strip() for name in text.split(","))
     return names[1:] if method in CLASSIFIERS and names[0] == "background" else names
 

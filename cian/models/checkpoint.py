@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from cian.base.runtime import mx
-from cian.models.params import write_params
+from cian.models.params import parse_params, write_params
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +23,11 @@ FAST = ADDED + ("displace",)
 def read_params(path):
     """Read a .params file: {name: float32 NDArray on the CPU}, without the `arg:` and `aux:` prefixes.
 
-    FileNotFoundError or ValueError name the file; ValueError for a file that MXNet cannot read, or without names.
+    FileNotFoundError or ValueError name the file; ValueError for a file that is damaged or of another format, or without names.
     """
-    path = str(path)
-    with open(path, "rb") as file:  # FileNotFoundError names the path; MXNet's own message would not
-        if len(file.read(8)) < 8:
-            raise ValueError(f"{path}: not a .params file (shorter than 8 bytes)")
-    try:
-        loaded = mx.nd.load(path)
-    except mx.MXNetError as error:
-        raise ValueError(f"{path}: not a complete .params file ({str(error).strip().splitlines()[-1]})") from None
-    if not isinstance(loaded, dict) or not loaded:
-        raise ValueError(f"{path}: holds no named parameters")
-    return {name.split(":", 1)[-1]: value.astype("float32") for name, value in loaded.items()}
+    with open(str(path), "rb") as file:  # FileNotFoundError names the path
+        arrays = parse_params(file.read(), path)
+    return {name.split(":", 1)[-1]: mx.nd.array(value, dtype="float32") for name, value in arrays.items()}
 
 
 def named_arrays(net):
@@ -69,7 +61,7 @@ def save_checkpoint(path, arrays):
 
 
 def load_parameters(net, arrays, source, allow_missing=()):
-    """Set the parameters of an initialised `net` from {name: array}; `source` stands in messages.
+    """Set the parameters of an initialised `net` from {name: array of NumPy or MXNet}; `source` stands in messages.
 
     allow_missing: name prefixes that may be missing (they keep their initial values, which is logged), or True for any.
     Missing, extra and misshapen parameters are all named in one ValueError.
@@ -85,6 +77,7 @@ def load_parameters(net, arrays, source, allow_missing=()):
         shown = "; ".join(faults[:12]) + (f"; and {len(faults) - 12} more" if len(faults) > 12 else "")
         raise ValueError(f"{source}: does not fit the network: {shown}")
     for name, value in arrays.items():
+        value = value if isinstance(value, mx.nd.NDArray) else mx.nd.array(value, dtype="float32")
         if not np.isfinite(float(value.sum().asscalar())):
             raise ValueError(f"{source}: {name} holds NaN or infinite values")
         parameters[name].set_data(value)

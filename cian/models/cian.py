@@ -4,6 +4,7 @@ from cian.base.runtime import mx
 from cian.models.affinity import MERGES, Affinity
 from cian.models.layers import conv
 from cian.models.resnet import ResNet
+from cian.models.resnet_v1 import DILATED_STRIDES, DILATIONS, ResNetV1
 from cian.models.squeezenet import SqueezeNet
 from cian.models.vgg import VGG16
 
@@ -13,6 +14,8 @@ BACKBONES = {
     "resnet18": lambda frozen_bn: ResNet(18, frozen_bn),
     "resnet50": lambda frozen_bn: ResNet(50, frozen_bn),
     "resnet101": lambda frozen_bn: ResNet(101, frozen_bn),
+    "resnet50v1b": lambda frozen_bn: ResNetV1(50, "3x3", frozen_bn, DILATED_STRIDES, DILATIONS),
+    "resnet101v1b": lambda frozen_bn: ResNetV1(101, "3x3", frozen_bn, DILATED_STRIDES, DILATIONS),
     "squeezenet1.1": lambda frozen_bn: SqueezeNet(),
     "vgg16": lambda frozen_bn: VGG16(),
 }
@@ -46,8 +49,8 @@ class CIAN(mx.gluon.HybridBlock):
 class GroupCIAN(mx.gluon.HybridBlock):
     """The training network over groups: (P, G, 3, H, W) -> self and cross logits, each (P, G, classes, h, w).
 
-    Owns `net`, a CIAN with affinity, and shares every parameter with it. Batch statistics of `bn_out` are updated twice,
-    by the self messages first (FIDELITY row 4).
+    Owns `net`, a CIAN with affinity, and shares every parameter with it. Running statistics of `bn_out` are updated twice, by
+    the cross messages first: MXNet writes them in the backward pass (FIDELITY row 4).
     """
 
     def __init__(self, net, group_size=2, merge="max", with_self=True):

@@ -10,13 +10,14 @@ from cian.models.resnet_v1 import ResNetV1
 
 #: matching -> (inter, intra); the rows of COMNet's Table II
 MATCHINGS = {"none": (False, False), "inter": (True, False), "intra": (False, True), "both": (True, True)}
-#: name -> (function(frozen_bn) making features of images, output stride); besides those of cian.models.cian at stride 8
-BACKBONES = {
+#: name -> (function(frozen_bn) making features of images, output stride)
+STRIDE16 = {
     "resnet50v1b": (lambda frozen_bn: ResNetV1(50, "3x3", frozen_bn), 16),
     "resnet50v1": (lambda frozen_bn: ResNetV1(50, "1x1", frozen_bn), 16),
     "resnet101v1b": (lambda frozen_bn: ResNetV1(101, "3x3", frozen_bn), 16),
-    **{name: (make, cian.STRIDE) for name, make in cian.BACKBONES.items()},
 }
+#: those, and of cian.models.cian, at stride 8, what is not among them
+BACKBONES = {**STRIDE16, **{n: (make, cian.STRIDE) for n, make in cian.BACKBONES.items() if n not in STRIDE16}}
 PADDINGS = ("matched", "ignored")
 BATCHNORMS = ("statistics", "frozen", "trained")
 

@@ -71,4 +71,4 @@ def measured(sample):
         return [""] * 6
     found, spread = sample.measurements, sample.spread
     lists = (" ".join(map(str, m.seeds)) for m in found), (repr(m.value) for m in found), (m.run for m in found)
-    return [spread.mean, "" if spread.sd is None else f"{spread.sd:.6g}", spread.n, *map(";".join, lists)]
+    return [spread.mean, "" if spread.sd is None else f"{spread.sd:.9g}", spread.n, *map(";".join, lists)]

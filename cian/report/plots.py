@@ -25,8 +25,8 @@ def class_bars(classes, rows, paper=None):
         places, spreads = [place for place, _ in present], [spread for _, spread in present]
         halves = [spread.interval[1] - spread.mean if spread.n > 2 else 0 for spread in spreads]
         means = [spread.mean for spread in spreads]
-        below = [min(half, mean) for half, mean in zip(halves, means)]  # an IoU is not below 0
-        whiskers = [below, halves] if any(halves) else None
+        ends = [[min(half, mean), min(half, 100 - mean)] for half, mean in zip(halves, means)]  # an IoU lies in 0..100
+        whiskers = list(zip(*ends)) if any(halves) else None
         axes.bar(places, means, 0.92 * width, color=colour, label=row, yerr=whiskers, error_kw=dict(lw=0.9, capsize=2))
         published = (paper or {}).get(row, {})
         for place, name in enumerate(classes):

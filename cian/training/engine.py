@@ -4,12 +4,16 @@ import logging
 import math
 import signal
 import time
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
+from cian.base.runs import Run
 from cian.base.runtime import mx
 from cian.base.stops import Diverged, Interrupted
+from cian.data.loader import Loader
 from cian.models.checkpoint import FAST, named_arrays, not_finite, save_checkpoint
+from cian.training.objectives import Objective
 from cian.training.shares import Turns
 from cian.training.workers import Workers
 
@@ -78,14 +82,23 @@ def restore_optimizer(trainer, arrays, updates, devices):
 
 
 class Fit:
-    """One training: `objective.net` is what is trained and saved, `objective(batch, device)` gives its losses.
+    """One training: `objective.net` is what is trained and saved, `objective(batch, device)` gives its losses, see Objective.
 
-    objective(batch, device) -> {name: (1,) NDArray}, recorded by the caller, for the device's share of a batch, a tuple of
-    numpy arrays with the images first. Their sum, times the share's number of images, is what the published code descends.
+    Their sum, times the number of images of a device's share, is what the published code descends.
     shares: equal parts of a batch, dealt out to the devices in turns; a multiple of their number, None for one each.
     """
 
-    def __init__(self, objective, loader, run, settings, devices, kvstore="device", progress=lambda *_: None, shares=None):
+    def __init__(
+        self,
+        objective: Objective,
+        loader: Loader,
+        run: Run,
+        settings: Any,
+        devices: Sequence[Any],
+        kvstore: Any = "device",
+        progress: Callable[..., Any] = lambda *_: None,
+        shares: Optional[int] = None,
+    ) -> None:
         self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
         self.turns = Turns(objective.net, (shares or len(devices)) // len(devices))
         self.trainer = make_trainer(objective.net, settings, kvstore)

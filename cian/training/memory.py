@@ -107,8 +107,8 @@ def measure(training, preset="voc12", backbone=None):
 
 def memory_table(measured):
     """Markdown: a row a training."""
-    head = "| training | backbone | crop | batch | MB a group | GB in all | " + " | ".join(f"{card} GB" for card in CARDS) + " |"
-    lines = [head, "|" + "---|" * (6 + len(CARDS))]
+    cards = " | ".join(f"{card} GB" for card in CARDS)
+    lines = [f"| training | backbone | crop | batch | MB a group | GB in all | {cards} |", "|" + "---|" * (6 + len(CARDS))]
     for one in measured:
         of = "" if one["images"] == one["groups"] else f" in {one['groups']} groups"
         shares = " | ".join("-" if one["shares"][card] is None else str(one["shares"][card]) for card in CARDS)

@@ -1,7 +1,10 @@
 """What the trainings minimise: CIAN's four terms over groups, and the classifiers' multi-label loss."""
+from typing import Any, Dict, List, Mapping, Protocol, Sequence, Tuple
+
 import numpy as np
 
 from cian.base.runtime import mx
+from cian.config import Classifier, Matching, Segmentation
 from cian.models.cam import CAM
 from cian.models.cian import CIAN, GroupCIAN
 from cian.seeds.classifiers import comnet
@@ -11,7 +14,18 @@ from cian.training.losses import TERMS, CIANLoss, TagLoss
 LOSSES = {"baseline": TERMS[:1], "ce": TERMS[:2], "ce+cp": TERMS}
 
 
-def prepare(net, others, seed, devices, rnd_type="gaussian", magnitude=2):
+class Objective(Protocol):
+    """What a training minimises: `net`, a HybridBlock, is what is trained and saved; called, it gives the losses of a batch."""
+
+    net: Any
+
+    def __call__(self, batch: Tuple[np.ndarray, ...], device: Any) -> Dict[str, Any]:
+        """{name: (1,) NDArray} of a device's share of a batch, NumPy arrays with the images first; recorded by the caller."""
+
+
+def prepare(
+    net: Any, others: Sequence[Any], seed: int, devices: Sequence[Any], rnd_type: str = "gaussian", magnitude: float = 2
+) -> None:
     """Give `net` random weights on every device, and hybridize it and `others`: the loss, and what else the objective runs.
 
     The weights are drawn with `seed` by Xavier's rule over a layer's inputs: rnd_type "gaussian" with variance magnitude /
@@ -23,7 +37,7 @@ def prepare(net, others, seed, devices, rnd_type="gaussian", magnitude=2):
         block.hybridize()
 
 
-def to_device(batch, net, device):
+def to_device(batch: Tuple[np.ndarray, ...], net: Any, device: Any) -> List[Any]:
     """The arrays of a batch as NDArrays on `device`, of the dtype of the network's parameters.
 
     Bytes are copied as such and converted there: a quarter of the way for images.
@@ -39,7 +53,7 @@ class SegmentationObjective:
     `net` is the single-image network. The baseline needs no cross logits, so it runs `net` alone.
     """
 
-    def __init__(self, settings, classes, devices):
+    def __init__(self, settings: Segmentation, classes: int, devices: Sequence[Any]) -> None:
         s = settings
         if not s.affinity and s.losses != "baseline":
             raise ValueError(f"losses: {s.losses!r} needs the affinity block; with affinity no, use losses baseline")
@@ -48,7 +62,7 @@ class SegmentationObjective:
         self.loss = CIANLoss(classes, LOSSES[s.losses], s.class_set)
         prepare(self.net, [self.loss] if self.group is None else [self.loss, self.group], s.seed, devices)
 
-    def __call__(self, batch, device):
+    def __call__(self, batch: Tuple[np.ndarray, ...], device: Any) -> Dict[str, Any]:
         images, labels, tags = to_device(batch, self.net, device)
         labels, tags = labels.reshape((-3, -2)), tags.reshape((-3, -2))  # (P, G, ...) -> (P G, ...)
         if self.group is None:
@@ -62,12 +76,12 @@ class SegmentationObjective:
 class ClassifierObjective:
     """The classifier's loss: batches are images (N, 3, S, S) and tags (N, C), background not among the classes."""
 
-    def __init__(self, settings, classes, devices):
+    def __init__(self, settings: Classifier, classes: int, devices: Sequence[Any]) -> None:
         self.net = CAM(settings.backbone, classes, frozen_bn=settings.batchnorm == "frozen")
         self.loss = TagLoss(prefix="")
         prepare(self.net, [self.loss], settings.seed, devices)
 
-    def __call__(self, batch, device):
+    def __call__(self, batch: Tuple[np.ndarray, ...], device: Any) -> Dict[str, Any]:
         images, tags = to_device(batch, self.net, device)
         return {"tags": self.loss(self.net(images), tags)}
 
@@ -78,18 +92,18 @@ class MatchingObjective:
     Its Eq. 9 is misprinted; meant is the multi-label soft margin loss, which is TagLoss.
     """
 
-    def __init__(self, settings, classes, devices):
+    def __init__(self, settings: Matching, classes: int, devices: Sequence[Any]) -> None:
         self.net = comnet(settings, classes)
         self.loss = TagLoss(prefix="")
         prepare(self.net, [self.loss], settings.seed, devices)
 
-    def __call__(self, batch, device):
+    def __call__(self, batch: Tuple[np.ndarray, ...], device: Any) -> Dict[str, Any]:
         images, tags = to_device(batch, self.net, device)
         logits = self.net(images)  # (P, G, C)
         return {"tags": self.loss(logits.reshape((-3, 0)), tags.reshape((-3, 0)))}  # (P G, C)
 
 
-def multi_hot(ids, tags, classes):
+def multi_hot(ids: Sequence[str], tags: Mapping[str, Sequence[int]], classes: int) -> np.ndarray:
     """Tags {id: class indices} of some images as float32 (N, classes)."""
     hot = np.zeros((len(ids), classes), np.float32)
     for row, image_id in enumerate(ids):

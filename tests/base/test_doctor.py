@@ -74,7 +74,7 @@ def test_absent_files_are_missing(doctor, tmp_path):
 
 def test_weights_without_names_are_refused(doctor, tmp_path):
     mx.nd.save(str(tmp_path / "list.params"), [mx.nd.zeros((2,))])
-    assert "without names" in doctor.check_weights(runtime, tmp_path / "list.params").text
+    assert "arrays without names" in doctor.check_weights(runtime, tmp_path / "list.params").text
 
 
 @pytest.mark.parametrize("error", ["ImportError('no driver')", "AttributeError('np.bool')", "OSError('libopenblas')"])

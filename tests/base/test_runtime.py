@@ -1,6 +1,7 @@
 """The runtime: numpy aliases, threads, devices, versions, CUDA libraries."""
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -18,6 +19,12 @@ def test_numpy_aliases_are_there():
 
 def test_mxnet_computes():
     assert float((mx.nd.ones((2, 3)) * 2).sum().asscalar()) == 12.0
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="denormal numbers are switched off on x86-64 only")
+def test_denormal_numbers_count_as_zero():
+    assert (mx.nd.full((64,), 1e-30) * 1e-5).asnumpy().all()
+    assert not (mx.nd.full((64,), 1e-30) * 1e-10).asnumpy().any()
 
 
 def test_all_processors_unless_the_user_says_otherwise(monkeypatch):

@@ -192,8 +192,8 @@ def test_the_tool(archive, tmp_path, capsys):
     tool = module_of("prepare_data")
     arguments = ["coco", "--images", archive[0], "--annotations", archive[0], "--output", tmp_path / "out", "--workers", "1"]
     arguments = [str(word) for word in arguments]
-    assert tool.main(arguments) == 2
-    assert "instances_train2014.json: 7 images with an annotation, expected 82081 as in COCO 2014" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="instances_train2014.json: 7 images with an annotation, expected 82081 as in COCO"):
+        tool.main(arguments)
     assert not (tmp_path / "out").exists()
     arguments += ["--expect-train", "7", "--expect-val", "0"]
     assert tool.main(arguments) == 0

@@ -144,7 +144,7 @@ def test_the_tool_takes_any_size(tool, tmp_path, capsys):
         with pytest.raises(SystemExit) as caught:
             tool.main(["complexity", "--size", size])
         assert caught.value.code == 2
-    with pytest.raises(SystemExit, match="benchmark: backbone: 'vgg'"):
+    with pytest.raises(ValueError, match="backbone: 'vgg'"):
         tool.main(["complexity", "--backbones", "vgg"])
 
 

@@ -84,5 +84,5 @@ def test_benchmark_shows_methods_and_maps(tmp_path, capsys):
     assert lines[0] == "threshold,mbd precision,mbd coverage,maps precision,maps coverage" and len(lines) == 102
     assert lines[6].endswith(",,0.000000") and lines[7].startswith("0.06,") and lines[7].endswith(",1.000000,1.000000")
     assert "| maps | 0.06 | 100.0 | 100.0 | 100.0 | 0.06 |" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="method: expected one of frequency-tuned, mbd, mbd-warm, rbd, found 'drfi'"):
+    with pytest.raises(ValueError, match="method: expected one of frequency-tuned, mbd, mbd-warm, rbd, found 'drfi'"):
         tool("benchmark", *common, "drfi")

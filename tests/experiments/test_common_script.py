@@ -23,6 +23,7 @@ def test_root_is_the_repository_from_any_folder(tmp_path):
 
 @pytest.mark.parametrize("name, expected", [
     ("a b/c", "{here}/a b/c"), ("/a", "/a"), ("", ""), ("random", "random"), ("gluoncv:vgg16", "gluoncv:vgg16"),
+    ("timm:vgg16.tv_in1k", "timm:vgg16.tv_in1k"), ("imagenet", "imagenet"),
 ])  # fmt: skip
 def test_paths_become_absolute_and_names_of_weights_stay(tmp_path, name, expected):
     assert bash(f'absolute "{name}"', tmp_path) == expected.format(here=tmp_path)

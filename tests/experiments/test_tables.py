@@ -67,7 +67,7 @@ def test_what_each_row_trains(data, tmp_path):
     assert {value(row, "--seed") for row in words} == {"3"} and {value(row, "--devices") for row in words} == {"gpu0,gpu1"}
     assert value("+ RT", "--round") == "2" and "--round" not in words["+ CP"]
     assert value("+ RT", "--init") == f"{value('+ CP', '--output')}/cian_resnet50-0019.params"
-    assert value("+ RT", "--seeds").endswith("pred_crf") and value("+ CP", "--init") == "gluoncv:resnet50_v2"
+    assert value("+ RT", "--seeds").endswith("pred_crf") and value("+ CP", "--init") == "imagenet"
     random = {cell[0].commands[0][cell[0].commands[0].index("--grouping") + 1] for cell in tables.cells(plan, "3")
               if cell[2] == "Random-class"}  # fmt: skip
     assert random == {"random"}

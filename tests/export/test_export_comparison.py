@@ -83,5 +83,5 @@ def test_benchmark_writes_its_figures(shared, tmp_path, capsys):
     written = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert written["network"] == "cian resnet10, random weights" and written["size"] == "65x97"
     assert capsys.readouterr().out.count("\n") == 6
-    with pytest.raises(SystemExit, match="size: 65x96, expected multiples of 8 plus 1"):
+    with pytest.raises(ValueError, match="size: 65x96, expected multiples of 8 plus 1"):
         benchmark.main(words + ["--size", "65x96"])

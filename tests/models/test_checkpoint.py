@@ -1,6 +1,5 @@
-"""Checkpoints and pretrained weights: round trips, converted Gluon networks, and errors that name what is wrong."""
+"""Checkpoints, and starting from one: round trips, and errors that name what is wrong."""
 
-import gluoncv
 import numpy as np
 import pytest
 
@@ -8,19 +7,7 @@ from cian.base.runtime import mx
 from cian.models.cam import CAM
 from cian.models.checkpoint import load_checkpoint, load_parameters, named_arrays, read_params, save_checkpoint, saved_classes
 from cian.models.cian import CIAN
-from cian.models.layers import IMAGENET_MEAN, IMAGENET_STD
-from cian.models.pretrained import GLUON, from_gluon, load_pretrained
-from cian.models.resnet import ResNet
-from cian.models.squeezenet import SqueezeNet
-from cian.models.vgg import VGG16
-
-#: backbone -> (undilated network, side of the test image, layers of Gluon's `features` before its classifier's pooling)
-UNDILATED = {
-    "resnet50": (lambda: ResNet(50, dilated=False), 64, 11),
-    "resnet101": (lambda: ResNet(101, dilated=False), 64, 11),
-    "vgg16": (lambda: VGG16(dilated=False), 64, 31),
-    "squeezenet1.1": (lambda: SqueezeNet(dilated=False), 224, 13),
-}
+from cian.models.pretrained import load_pretrained
 
 
 def network(seed=0, **options):
@@ -111,48 +98,3 @@ def test_a_classifier_starts_a_segmentation_network(tmp_path):
     save_checkpoint(path, named_arrays(cam))
     load_pretrained(net, path, "resnet10")
     assert np.array_equal(values(net)["conv0_weight"], values(cam)["conv0_weight"])
-
-
-@pytest.mark.parametrize("backbone", sorted(UNDILATED))
-def test_converted_gluon_network_gives_the_same_features(backbone):
-    make, side, layers = UNDILATED[backbone]
-    model = gluoncv.model_zoo.get_model(GLUON[backbone][1])
-    mx.random.seed(0)
-    model.initialize(mx.init.Xavier())
-    x = mx.nd.random.uniform(0, 255, (1, 3, side, side))
-    mean, std = (mx.nd.array(v).reshape((1, 3, 1, 1)) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    features = (x - mean) / std  # what Gluon's networks take
-    model(features)
-    draw = np.random.RandomState(0)
-    for name, p in model.collect_params().items():
-        if name.endswith("running_mean"):
-            p.set_data(mx.nd.array(draw.standard_normal(p.shape) * 0.1))
-        elif name.endswith("running_var"):
-            p.set_data(mx.nd.array(draw.uniform(0.5, 1.5, p.shape)))
-    arrays = {name: p.data() for name, p in model._collect_params_with_prefix().items()}
-    for layer in list(model.features._children.values())[:layers]:
-        features = layer(features)
-    net = make()
-    net.initialize()
-    load_parameters(net, from_gluon(arrays, backbone, "gluon"), "gluon")
-    features = features.asnumpy()
-    np.testing.assert_allclose(net(x).asnumpy(), features, atol=1e-4 * np.abs(features).max())
-
-
-def test_gluon_names_that_do_not_belong(tmp_path):
-    with pytest.raises(ValueError, match="x: not Gluon's squeezenet1.1: unknown parameters features.77.weight"):
-        from_gluon({"features.77.weight": mx.nd.zeros((1,))}, "squeezenet1.1", "x")
-    with pytest.raises(ValueError, match="resnet18 has no Gluon counterpart.*resnet50"):
-        from_gluon({}, "resnet18", "x")
-    with pytest.raises(ValueError, match="gluoncv:vgg16 is not the backbone resnet50; expected gluoncv:resnet50_v2"):
-        load_pretrained(network(), "gluoncv:vgg16", "resnet50")
-
-
-def test_real_squeezenet_weights(shared):
-    net = CIAN("squeezenet1.1", 21)
-    net.initialize()
-    load_pretrained(net, shared / "pretrained" / "gluon_squeezenet1_1.params", "squeezenet1.1")
-    stored = mx.nd.load(str(shared / "pretrained" / "gluon_squeezenet1_1.params"))
-    assert np.array_equal(values(net)["conv0_weight"], stored["features.0.weight"].asnumpy())
-    assert np.array_equal(values(net)["fire9_expand3x3_bias"], stored["features.12.1.1.0.bias"].asnumpy())
-    np.testing.assert_allclose(values(net)["bn_data_moving_mean"], IMAGENET_MEAN, rtol=1e-6)

@@ -2,101 +2,55 @@
 
 import numpy as np
 import pytest
+from gluoncv.model_zoo import resnet50_v1b
+from source_networks import CLOSE, deviation, photograph, randomise, scaled, stored, through
 
 from cian.base.runtime import mx
 from cian.models.checkpoint import save_checkpoint
+from cian.models.cian import backbone as cian_backbone
 from cian.models.comnet import COMNet, backbone
-from cian.models.layers import IMAGENET_MEAN, IMAGENET_STD
-from cian.models.pretrained import from_gluon, load_pretrained
+from cian.models.pretrained import converted, load_pretrained
 from cian.models.resnet_v1 import CLASSIFIER_STRIDES, ResNetV1
-
-
-def randomise(net, seed):
-    """Give every parameter of an initialised network a value of its own, running variances positive."""
-    random = np.random.RandomState(seed)
-    for name, parameter in sorted(net.collect_params().items()):
-        value = random.uniform(-1, 1, parameter.shape)
-        if name.endswith("weight"):
-            value *= np.sqrt(6.0 / np.prod(parameter.shape[1:]))
-        elif name.endswith(("gamma", "var")):
-            value = 1 + 0.3 * value
-        parameter.set_data(mx.nd.array(value))
 
 
 def images(sides=(64, 96)):
     return np.random.RandomState(5).randint(0, 256, (1, 3) + sides).astype(np.float32)
 
 
-def scaled(x):
-    shape = (1, 3, 1, 1)
-    return mx.nd.array((x - np.reshape(IMAGENET_MEAN, shape)) / np.reshape(IMAGENET_STD, shape))
-
-
-def gluoncv_v1b():
-    from gluoncv.model_zoo import resnet50_v1b
-
-    net = resnet50_v1b()
-    net.initialize()
-    net(mx.nd.zeros((1, 3, 32, 32)))
-    randomise(net, 1)
-
-    def features(x):
-        for layer in (net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4):
-            x = layer(x)
-        return x
-
-    return net, features
-
-
-def gluon_v1():
-    net = mx.gluon.model_zoo.vision.resnet50_v1()
-    net.initialize()
-    net(mx.nd.zeros((1, 3, 32, 32)))
-    randomise(net, 2)
-
-    def features(x):
-        for layer in list(net.features)[:8]:
-            x = layer(x)
-        return x
-
-    return net, features
-
-
-@pytest.mark.parametrize("name, stride_in, make", [("resnet50v1b", "3x3", gluoncv_v1b), ("resnet50v1", "1x1", gluon_v1)])
-def test_features_equal_those_of_the_network_whose_weights_are_loaded(name, stride_in, make, tmp_path):
-    theirs, features = make()
-    path = tmp_path / "their.params"
-    arrays = {key: value.data() for key, value in theirs._collect_params_with_prefix().items()}
-    save_checkpoint(path, arrays)
-    ours = ResNetV1(50, stride_in, strides=CLASSIFIER_STRIDES)
+@pytest.mark.parametrize("dilated, make", [
+    (False, lambda: ResNetV1(50, strides=CLASSIFIER_STRIDES)), (True, lambda: cian_backbone("resnet50v1b"))])  # fmt: skip
+def test_features_equal_gluoncvs_with_and_without_dilation(dilated, make, tmp_path):
+    theirs, x, path = resnet50_v1b(dilated=dilated), photograph(), tmp_path / "w.params"
+    layers = (theirs.conv1, theirs.bn1, theirs.relu, theirs.maxpool, theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4)
+    mx.nd.save(str(path), stored(randomise(theirs, layers)))
+    ours = make()
     ours.initialize()
-    load_pretrained(ours, path, name)
-    x = images()
-    expected, found = features(scaled(x)).asnumpy(), ours(mx.nd.array(x)).asnumpy()
-    assert found.shape == expected.shape == (1, 2048, 2, 3) and expected.std() > 0.01
-    assert np.abs(found - expected).max() < 2e-4 * np.abs(expected).max()
+    load_pretrained(ours, path, "resnet50v1b")
+    found = ours(mx.nd.array(x)).asnumpy()
+    assert found.shape == (1, 2048, 12 if dilated else 3, 12 if dilated else 3)
+    assert deviation(found, through(layers, scaled(x))) < CLOSE
 
 
 def test_torchvisions_names_mean_the_same():
     shapes = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
-    gluon, torch = {"conv1.weight": mx.nd.ones((64, 3, 7, 7)), "fc.bias": mx.nd.ones((9,))}, {}
+    gluon, torch = {"conv1.weight": np.ones((64, 3, 7, 7)), "fc.bias": np.ones(9)}, {}
     for number, layer in enumerate(("bn1", "layer1.0.bn3", "layer4.0.downsample.1")):
         for place, kind in enumerate(shapes):
-            gluon[f"{layer}.{kind}"] = mx.nd.array([10 * number + place])
+            gluon[f"{layer}.{kind}"] = np.array([10.0 * number + place])
     for name, value in gluon.items():
         layer, kind = name.rsplit(".", 1)
         torch[f"{layer}.{shapes.get(kind, kind)}"] = value
-        torch[f"{layer}.num_batches_tracked"] = mx.nd.array([7])
-    one, other = from_gluon(gluon, "resnet50v1b", "x"), from_gluon(torch, "resnet50v1b", "x")
+        torch[f"{layer}.num_batches_tracked"] = np.array([7])
+    one, other = converted(gluon, "resnet50v1b", ())[0], converted(torch, "resnet50v1b", ())[0]
     assert set(one) == set(other) and "stage4_unit1_sc_bn_moving_var" in one and "bn0_gamma" in one and len(one) == 1 + 12 + 4
-    assert all(np.array_equal(one[name].asnumpy(), other[name].asnumpy()) for name in one)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_weights_of_another_layout_are_refused(tmp_path):
     save_checkpoint(tmp_path / "v1.params", {"features.0.weight": mx.nd.ones((64, 3, 7, 7))})
     net, _ = backbone("resnet50v1b")
     net.initialize()
-    with pytest.raises(ValueError, match="v1.params: not Gluon's resnet50_v1b: unknown parameters features.0.weight"):
+    with pytest.raises(ValueError, match="v1.params: not weights of resnet50v1b: .* unknown, such as features.0.weight"):
         load_pretrained(net, tmp_path / "v1.params", "resnet50v1b")
 
 

@@ -15,6 +15,7 @@ from cian.base.runtime import mx
 from cian.data.images import read_image, read_label
 from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.export.exported import load_export
+from cian.export.predictor import Predictor
 from cian.figures import affinity_probe
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN, GroupCIAN
@@ -102,8 +103,8 @@ def test_pictures_too(checkpoint, data, tmp_path):
     words = ["--checkpoint", checkpoint, "--output", tmp_path, "--crf-iterations", "0"]
     tool("predict", data / "JPEGImages" / "a.jpg", *words)
     assert (read_label(tmp_path / "pred" / "a.png") != mask_of(data, "a", "cosine")).mean() < 0.005
-    with pytest.raises(ValueError, match="--classes: class 8 is 'tiger', .*settings.json says 'cat'"):
-        tool("predict", data / "JPEGImages" / "a.jpg", *words, "--classes", ",".join(VOC_CLASSES).replace("cat", "tiger"))
+    with pytest.raises(ValueError, match="--class-names: class 8 is 'tiger', .*settings.json says 'cat'"):
+        tool("predict", data / "JPEGImages" / "a.jpg", *words, "--class-names", ",".join(VOC_CLASSES).replace("cat", "tiger"))
 
 
 @pytest.mark.parametrize("words, message", [
@@ -133,18 +134,34 @@ def test_data_of_other_classes_are_refused(checkpoint, data, tmp_path):
 
 def test_an_export_is_the_same_network(checkpoint, tmp_path):
     tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "single", "--size", "33,33")
-    tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "group", "--size", "33,33", "--group", "2")
+    tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "group", "--size", "33,33", "--group-size", "2")
     net, x = network("cosine"), mx.nd.array(random_images(1, 2, 3, 33, 33))
     block, told = load_export(tmp_path / "single", mx.cpu())
-    assert told["classes"] == list(VOC_CLASSES) and told["backbone"] == "resnet10"
+    assert (told["classes"], told["backbone"], told["preset"]) == (list(VOC_CLASSES), "resnet10", "scenes")
+    assert Predictor(tmp_path / "single").sides == (33, 33)
     wanted = net(x[0]).asnumpy()
     np.testing.assert_allclose(block(x[0]).asnumpy(), wanted, atol=1e-5 * np.abs(wanted).max())
     found = load_export(tmp_path / "group", mx.cpu())[0](x)[1].asnumpy()
     wanted, other = (GroupCIAN(net, 2, *merge)(x)[1].asnumpy() for merge in (("avg", False), ("max", True)))
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
     assert np.abs(found - other).max() > 1e-3 * np.abs(wanted).max()  # what was silently exported before
-    with pytest.raises(ValueError, match="--group 3: .*settings.json says 2"):
-        tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "three", "--group", "3")
+    with pytest.raises(ValueError, match="--group-size 3: .*settings.json says 2"):
+        tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "three", "--group-size", "3")
+
+
+def test_an_export_of_free_size_predicts_at_the_size_of_its_preset(checkpoint, data, tmp_path):
+    tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "x")
+    assert Predictor(tmp_path / "x").sides == (161, 161) and Predictor(tmp_path / "x", size=65).sides == (65, 65)
+    words = [data / "JPEGImages" / "a.jpg", "--model", tmp_path / "x", "--output", tmp_path / "out"]
+    with pytest.raises(ValueError, match="--preset voc12: .*x-symbol.json says scenes"):
+        tool("predict", *words, "--preset", "voc12")
+    tool("predict", *words, "--crf-iterations", "1")
+    settings = read_json(tmp_path / "out" / "predict.json")["settings"]
+    assert (settings["test_size"], settings["crf"]) == (161, "pruned")
+    padded = np.zeros((1, 3, 161, 161), np.float32)
+    padded[0, :, :40, :48] = read_image(data / "JPEGImages" / "a.jpg").transpose(2, 0, 1)
+    logits = mx.nd.contrib.BilinearResize2D(network("cosine")(mx.nd.array(padded)), height=161, width=161)[0].asnumpy()
+    assert (read_label(tmp_path / "out" / "pred" / "a.png") != logits[:, :40, :48].argmax(axis=0)).mean() < 0.005
 
 
 def test_the_figure_shows_the_network_as_it_was_trained(checkpoint, data, tmp_path, monkeypatch):
@@ -174,7 +191,7 @@ def test_the_benchmark_of_exports_too(checkpoint, data, monkeypatch, capsys):
     x = mx.nd.array(random_images(1, 3, 33, 33))
     np.testing.assert_allclose(nets[0](x).asnumpy(), network("cosine")(x).asnumpy(), rtol=1e-4)
     assert "cian resnet10" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="--backbone: missing"):
+    with pytest.raises(ValueError, match="--backbone: missing, expected with random weights"):
         tool("benchmark", *words, "random")
 
 

@@ -1,0 +1,6 @@
+"""`cian weights`; its options: --help."""
+
+from start import run
+
+if __name__ == "__main__":
+    run("weights")
