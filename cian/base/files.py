@@ -76,6 +76,14 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_text(path):
+    """The text of a UTF-8 file; ValueError names the file when it is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a UTF-8 text file ({error})") from None
+
+
 def read_json(path):
     """Read a JSON file; ValueError names the file when it is not JSON."""
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
-from cian.base.files import write_text
+from cian.base.files import read_text, write_text
 from cian.base.locks import locked
 
 RESULTS = "results.jsonl"
@@ -178,15 +178,14 @@ def read_results(folder: Union[str, Path]) -> List[Measurement]:
 def _read_lines(path: Path) -> List[Measurement]:
     """The measurements of a file of lines."""
     found = {}
-    with open(str(path), encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                one = _measurement(line)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {number}: {error}") from None
-            if one.key in found:
-                raise ValueError(f"{path}, line {number}: {', '.join(one.key)}: stands there twice")
-            found[one.key] = one
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        try:
+            one = _measurement(line)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        if one.key in found:
+            raise ValueError(f"{path}, line {number}: {', '.join(one.key)}: stands there twice")
+        found[one.key] = one
     return list(found.values())
 
 
@@ -209,8 +208,8 @@ def _measurement(line: str) -> Measurement:
 def read_paper(path: Union[str, Path]) -> Dict[Cell, Tuple[float, str]]:
     """{(table, row, column): (value, unit)} of paper.csv; ValueError names file and line of what is wrong."""
     numbers: Dict[Cell, Tuple[float, str]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
+    reader = csv.reader(read_text(path).splitlines(keepends=True))
+    try:
         for line in reader:
             where = f"{path}, line {reader.line_num}"
             if reader.line_num == 1:
@@ -225,4 +224,6 @@ def read_paper(path: Union[str, Path]) -> Dict[Cell, Tuple[float, str]]:
             if not re.match(r"^\d+(\.\d+)?$", value):
                 raise ValueError(f"{where}: value {value!r}, expected a decimal number")
             numbers[table, row, column] = float(value), unit
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
     return numbers

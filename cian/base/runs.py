@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import platform
 import subprocess
 import sys
@@ -116,8 +117,8 @@ class Run:
         for line in self.log_path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 values = json.loads(line)
-                before = (values["epoch"], values["step"]) < (epoch, step)
-            except (ValueError, KeyError, TypeError):
+                before = (values["epoch"], values.get("step", math.inf)) < (epoch, step)  # without a step: of the whole epoch
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # half a line of a run that was killed
             if before:
                 kept.append(line + "\n")

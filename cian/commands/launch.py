@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from cian.base.files import read_text
 from cian.base.parser import Parser
 from cian.base.processes import Child, Guardian, Task, stop
 
@@ -53,7 +54,7 @@ def parse_args(argv=None):
 
 def read_hosts(path):
     """The hosts of a hostfile; ValueError when it names none or one that ssh would take for an option."""
-    lines = [line.split("#")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    lines = [line.split("#")[0].strip() for line in read_text(path).splitlines()]
     hosts = [line for line in lines if line]
     for host in hosts:
         if host.startswith("-") or len(host.split()) != 1:

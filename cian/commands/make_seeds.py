@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone
-from cian.base.files import read_json, write_json
+from cian.base.files import read_json, read_record, write_json
 from cian.base.locks import RECORDING, locked
 from cian.base.origin import origin_of
 from cian.base.outputs import check_inputs, claim_output
@@ -218,9 +218,12 @@ def recorded_saliency(args):
     path = Path(args.maps) / "seeds.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected --maps to be an output folder of make_seeds.py")
-    source = read_json(path)["made_with"]["saliency"]
+    made_with = read_record(path).get("made_with")
+    if not isinstance(made_with, dict) or not isinstance(made_with.get("saliency"), str):
+        raise ValueError(f"{path}: not the record of make_seeds.py (it does not say what the saliency is)")
+    source = made_with["saliency"]
     if source not in saliency.METHODS and not args.saliency_maps:
-        raise ValueError(f"--maps {args.maps}: its saliency comes from {source}; give --saliency-maps as well")
+        raise ValueError(f"{path}: the saliency of these --maps comes from {source}; give --saliency-maps as well")
     return source if source in saliency.METHODS else None
 
 

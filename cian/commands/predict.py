@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
-from cian.base.files import read_json, write_json
+from cian.base.files import read_record, write_json
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parser import Parser
@@ -116,10 +116,10 @@ def finished_pictures(output, names):
     ValueError where the folder holds the mask of another picture of that name.
     """
     record = output / "pictures.json"
-    done, wanted = read_json(record) if record.exists() else {}, {name: file_digest(path) for name, path in names.items()}
+    done, wanted = read_record(record) if record.exists() else {}, {name: file_digest(path) for name, path in names.items()}
     for name, path in names.items():
         if done.get(name, wanted[name]) != wanted[name]:
-            raise ValueError(f"{path}: {output} holds the mask of another picture {name}; use another --output")
+            raise ValueError(f"{path}: {output} holds the mask of another picture {name} ({record.name}); use another --output")
     return done, wanted
 
 

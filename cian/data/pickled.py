@@ -5,6 +5,7 @@ in their place: not even NumPy's own functions are called. Made for the cls_labe
 """
 import math
 import pickle
+import tokenize
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def read_dictionary(path):
             version = np.lib.format.read_magic(handle)
             header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             shape, _, dtype = header[version](handle)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, tokenize.TokenError) as error:  # the last: a header that is no Python
             raise ValueError(f"{path}: not a NumPy .npy file of version 1 or 2 ({error})") from None
         if shape not in ((), (1,)) or dtype != np.dtype(object):
             raise ValueError(f"{path}: expected one pickled dictionary, found an array of {dtype} with shape {shape}")

@@ -59,7 +59,10 @@ def load_export(path, device):
     needed = set(arguments + auxiliary) - {"data"}
     faults = [f"missing {name}" for name in sorted(needed - set(arrays))]
     faults += [f"unexpected {name}" for name in sorted(set(arrays) - needed)]
-    faults = faults or misshapen(symbol, arrays)
+    try:
+        faults = faults or misshapen(symbol, arrays)
+    except mx.MXNetError as error:
+        raise ValueError(f"{symbol_file}: not a symbol that MXNet runs ({str(error).strip().splitlines()[-1]})") from None
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
         raise ValueError(f"{parameter_file}: does not fit {symbol_file}: {shown}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.files import write_text
+from cian.base.files import read_text, write_text
 from cian.base.locks import locked
 
 CURVES = "curves.jsonl"
@@ -25,7 +25,7 @@ def read_log(path):
     at the end, of a training that is running or was killed, does not count. ValueError names file and line of anything else
     that is no step, or has other terms than the first.
     """
-    lines, steps, validated, terms = Path(path).read_text(encoding="utf-8").split("\n"), [], [], None
+    lines, steps, validated, terms = read_text(path).split("\n"), [], [], None
     for number, line in enumerate(lines, 1):
         if number == len(lines):
             continue  # what follows the last line break: nothing, or half a line
@@ -89,7 +89,7 @@ def read_curves(folder):
     path, found = Path(folder) / CURVES, {}
     if not path.is_file():
         return found
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             values = json.loads(line)
             for epochs, points in values["curves"].values():

@@ -104,7 +104,7 @@ def _is_finished(root, settings):
             record = read_json(root / name)
             found = record.get("settings") if isinstance(record, dict) else record
             if found != settings:
-                raise ValueError(f"{root}: holds scenes made with {found}, expected {settings}; "
+                raise ValueError(f"{root / name}: holds scenes made with {found}, expected {settings}; "
                                  "delete the folder or choose another one")
             return name == _FINISHED
     raise ValueError(f"{root}: expected a new or empty folder or a data set of scenes, found something else "

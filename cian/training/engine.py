@@ -220,6 +220,8 @@ class Fit:
         state = self.run.load_state()
         self.workers.compare({**(self.run.identity or {}), "state": None if state is None else state[1]})
         if state is None:
+            if len(self.run.checkpoints()) > 1:  # one may be there before the first state
+                raise FileNotFoundError(f"{self.run.state_path}: missing, though several epochs were trained there")
             self.run.cut_log(0, 0)
             return 0, 0
         arrays, numbers = state

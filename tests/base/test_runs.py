@@ -101,10 +101,10 @@ def test_a_damaged_state_is_named(begun):
 
 
 def test_lines_of_the_log_that_are_no_steps_are_dropped(begun):
-    lines = [{"epoch": 0, "step": 0}, {"epoch": 0, "step": 1}, {"epoch": 0, "step": 2}]
+    lines = [{"epoch": 0, "step": 0}, {"epoch": 0, "val_miou": 0.5}, {"epoch": 1, "step": 1}, {"epoch": 1, "val_miou": 0.6}]
     text = [json.dumps(line) for line in lines]
-    begun.log_path.write_bytes("\n".join([text[0], "[1]", '{"epoch": 0', text[1], text[2]]).encode() + b"\n\xff\xfe{\n")
-    begun.cut_log(0, 2)
+    begun.log_path.write_bytes("\n".join([text[0], "[1]", '{"epoch": 0', *text[1:]]).encode() + b"\n\xff\xfe{\n")
+    begun.cut_log(1, 1)
     assert [json.loads(line) for line in begun.log_path.read_text().splitlines()] == lines[:2]
 
 

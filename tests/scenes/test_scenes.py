@@ -183,7 +183,7 @@ def test_a_second_process_waits_for_the_first_and_makes_nothing_twice(tmp_path):
 
 
 def test_a_generation_killed_at_its_first_file_goes_on(tmp_path):
-    (tmp_path / ".scenes-unfinished-x7k2.json").write_text("")  # what SIGKILL leaves while the first file is written
+    (tmp_path / ".unfinished-scenes-unfinished-x7k2.json").write_text("")  # what SIGKILL leaves while the first file is written
     generate(tmp_path, train=1, val=0, size=64, workers=1)
     assert (tmp_path / "scenes.json").is_file() and ids(tmp_path, "val") == []
 
