@@ -10,13 +10,15 @@ their masks have their own size, and OUTPUT/overlay/NAME.png shows picture, mask
 from pathlib import Path
 
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
-from cian.base.files import read_record, write_json
+from cian.base.files import check_space, read_record, write_json
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parser import Parser
 from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, settings_record
 from cian.config import Inference, Segmentation, add_arguments, from_arguments, hide
+from cian.config.arguments import positive
+from cian.data.check import check_images
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.export.exported import export_files
@@ -30,6 +32,8 @@ from cian.models.multi_scale import MultiScale
 
 EXAMPLE = """cian predict --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --list val --output runs/round1/val
 cian predict photo.jpg --model exports/cian_resnet101 --output pictures"""
+
+MASK_BYTES = 40_000  # of the two masks of an image of VOC
 
 
 def make_parser():
@@ -64,7 +68,7 @@ def make_parser():
     )
     hide(names, "--classes")
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
-    parser.add_argument("--workers", type=int, default=1, help="processes for the CRF (default: 1)")
+    parser.add_argument("--workers", type=positive, default=1, help="processes for the CRF (default: 1)")
     add_preset(parser, of_run=True)
     add_arguments(parser, Inference)
     return parser
@@ -163,6 +167,10 @@ def main(argv=None):
         raise ValueError(
             f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (see its classes.txt)"
         )
+    size = settings.test_size if args.fit == "pad" else settings.warp_size
+    segmenter = Segmenter(net, device, size, settings.scales, settings.flip, args.fit)
+    check_images(dataset, ids)
+    check_space(args.output, MASK_BYTES * len(ids), f"the masks of {len(ids)} images")
     record = {
         "checkpoint": file_digest(args.checkpoint),
         "network": network,
@@ -176,8 +184,6 @@ def main(argv=None):
     claim_output(args.output, "predict.json", record, inputs)
     todo = [i for i in ids if not (Path(args.output) / "pred" / f"{i}.png").exists()]
     items = ((i, dataset.image_path(i), None if tags is None else (0,) + tags[i]) for i in todo)
-    size = settings.test_size if args.fit == "pad" else settings.warp_size
-    segmenter = Segmenter(net, device, size, settings.scales, settings.flip, args.fit)
     with Progress(len(ids), f"predict {args.list}", "image", len(ids) - len(todo)) as progress:
         for _ in predict_all(segmenter, items, args.output, settings.crf_iterations, settings.crf, args.workers):
             progress.update()

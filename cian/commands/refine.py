@@ -17,6 +17,7 @@ from cian.base.parser import Parser
 from cian.base.progress import Progress
 from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.config import Refinement, add_arguments, from_arguments
+from cian.config.arguments import positive
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
@@ -41,7 +42,7 @@ def make_parser():
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the masks")
     parser.add_argument("--pictures", type=int, default=0, metavar="N", help="also write OUTPUT/pictures/sheet.png of N images")
     parser.add_argument("--devices", default=None, help="cpu or gpu0 (default: a GPU if there is one)")
-    parser.add_argument("--workers", type=int, default=None, help="processes for walk and CRF (default: all processors)")
+    parser.add_argument("--workers", type=positive, default=None, help="processes for walk and CRF (default: all processors)")
     add_preset(parser, of_run=True)
     add_arguments(parser, Refinement)
     return parser

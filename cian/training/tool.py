@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.cli import add_preset, at_least, chosen_devices
+from cian.base.cli import add_preset, chosen_devices
 from cian.base.files import check_space, writable_folder
 from cian.base.messages import forget, keep
 from cian.base.progress import Progress, clock
 from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
 from cian.base.runtime import mx, versions
 from cian.config import WEIGHTS, add_arguments
+from cian.config.arguments import at_least
 from cian.data.check import check_labels
 from cian.data.groups import lonely_images
 from cian.data.loader import Loader, Plan
