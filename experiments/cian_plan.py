@@ -27,8 +27,8 @@ class Plan(DataStages):
         lists = ("--list", self.args.list, "--val-list", self.args.val_list)
         return self.stage(
             "cam", backbone, "", {"settings": settings_record(settings), "init": digest(init)},
-            lambda folder: [tool("train_cam", *self.options, "--backbone", backbone, *lists, "--init", init, "--output", folder,
-                                 "--resume", *self.devices)],
+            lambda folder: [tool("train_cam", *self.options, *self.tags, "--backbone", backbone, *lists, "--init", init,
+                                 "--output", folder, "--resume", *self.devices)],
         )  # fmt: skip
 
     def seeds(self, ratio="0"):
@@ -44,7 +44,7 @@ class Plan(DataStages):
             made_from = ("--maps", needs[0].folder, "--substitute", ratio)
         return self.stage(
             "seeds", backbone, suffix(f"truth-{ratio}", ratio != "0"), {"settings": settings_record(settings), "ratio": ratio},
-            lambda folder: [tool("make_seeds", *common, *made_from, "--output", folder)],
+            lambda folder: [tool("make_seeds", *common, *self.tags, *made_from, "--output", folder)],
             needs,
         )  # fmt: skip
 
@@ -76,8 +76,8 @@ class Plan(DataStages):
         ids = self.dataset.list_path(self.args.val_list)
 
         def commands(folder):
-            yield tool("train", *self.options, "--list", self.args.list, *words, *given, "--init", init, "--output", folder,
-                       "--resume", *self.devices)  # fmt: skip
+            yield tool("train", *self.options, *self.tags, "--list", self.args.list, *words, *given, "--init", init,
+                       "--output", folder, "--resume", *self.devices)  # fmt: skip
             last = folder / f"cian_{backbone}-{settings.epochs - 1:04d}.params"
             yield tool("predict", *self.options, "--list", self.args.val_list, *self.devices,
                        "--checkpoint", last, "--output", folder / "val")  # fmt: skip
@@ -101,7 +101,7 @@ class Plan(DataStages):
         first = self.masks(backbone, seed, losses, grouping, ratio)
         words = ("--list", self.args.list, "--fit", "warp", "--crf-iterations", "10")
         weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
-        words += ("--filter-tags",) if filtered else ()
+        words += ("--filter-tags", *self.tags) if filtered else ()
         content = {"inference": settings_record(Inference.preset(self.args.preset, crf_iterations=10))}
         content.update({"filter_tags": True} if filtered else {})  # the names of the others stay as they were
         return self.stage(

@@ -43,7 +43,7 @@ choose_preset() {
         scenes) : "${backbone:=resnet10}" "${cam_backbone:=resnet10}" ;;
         animals)
             : "${backbone:=squeezenet1.1}" "${cam_backbone:=squeezenet1.1}"
-            : "${classes:=background,cat,cow,dog,horse,person,sheep}"
+            [[ -f "$data/classes.txt" ]] || : "${classes:=background,cat,cow,dog,horse,person,sheep}"
             ;;
         voc12) : "${backbone:=resnet101}" "${cam_backbone:=vgg16}" ;;
         *) fail "--preset $preset, expected voc12, animals or scenes" ;;
@@ -64,6 +64,24 @@ absolute() {
         /* | imgclsmob:* | torchvision:* | timm:* | gluoncv:* | imagenet | random | "") printf '%s' "$1" ;;
         *) printf '%s/%s' "$PWD" "$1" ;;
     esac
+}
+
+# listed NAME: a list is a name, which stays, or a text file, whose path becomes absolute
+listed() { if [[ -f "$1" ]]; then absolute "$1"; else printf '%s' "$1"; fi; }
+
+# file LIST: the text file of a list, once `lists` is known
+file() {
+    local named="$lists/${1%.txt}.txt"
+    if [[ -f "$named" ]]; then printf '%s' "$named"; else printf '%s' "$1"; fi
+}
+
+# check_inputs [option ...]: stop here if a later stage would stumble; sets `train_masks`, `val_masks`, `val_tags` to yes or no
+check_inputs() {
+    local found name value
+    stage "check of data, weights and space"
+    found="$(.venv/bin/python experiments/check_inputs.py --preset "$preset" --data "$data" --list "$list" --val-list "$val_list" \
+        --output "$output" "${on_devices[@]}" "${over_classes[@]}" "${with_tags[@]}" "$@")" || exit
+    while IFS='=' read -r name value; do printf -v "$name" '%s' "$value"; done <<<"$found"
 }
 
 tool() { local name="$1"; shift; .venv/bin/python "tools/$name.py" "$@"; }

@@ -85,10 +85,11 @@ class COMNetPlan(DataStages):
         variant = "-".join(f"{name[0]}{value}" for name, value in changes.items() if name != "batch")
 
         def commands(folder):
-            yield tool("train_cam", "--method", "comnet", *self.options, "--list", self.args.list, "--backbone", self.backbone,
-                       *words, "--init", self.init, "--output", folder, "--resume", *self.devices)  # fmt: skip
+            yield tool("train_cam", "--method", "comnet", *self.options, *self.tags, "--list", self.args.list,
+                       "--backbone", self.backbone, *words, "--init", self.init, "--output", folder, "--resume",
+                       *self.devices)  # fmt: skip
             last = folder / f"comnet_{self.backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("make_seeds", *self.options, "--list", self.args.list, "--checkpoint", last,
+            yield tool("make_seeds", *self.options, *self.tags, "--list", self.args.list, "--checkpoint", last,
                        "--cams-only", *scales, "--output", folder / "maps", *self.devices)  # fmt: skip
             yield self.scored("--cams", folder / "maps" / "cam", "--list", self.train_file, "--mark", CAM_THRESHOLD,
                               "--curve", folder / "curve", "--json", folder / "cam.json")  # fmt: skip

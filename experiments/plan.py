@@ -12,14 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+import check_inputs
 from stages import Runner, Stage
 from tqdm import tqdm
 
+from cian.base.files import check_space
 from cian.base.parallel import processors
 from cian.base.results import Measurement, run_name, write_results
 from cian.base.runtime import count_gpus
 from cian.config import PRESETS
-from cian.data.voc import open_dataset
+from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.models.sources import IMAGENET, RANDOM
 from cian.scenes import generate as scenes
 
@@ -67,6 +69,7 @@ def add_options(parser, seeds, backbones):
     parser.add_argument("--seeds", default=seeds, help=f"seeds of the trainings (default: {seeds})")
     parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
     parser.add_argument("--val-list", default="val", help="list of ids that are scored (default: val)")
+    parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     parser.add_argument("--jobs", type=int, default=None, help="stages at a time, which share the processors; with "
                         "more than one their output goes to RUNS/NAME/stage.log (default: 2 on a CPU, else 1)")  # fmt: skip
     parser.add_argument("--runs", default=str(ROOT / "runs"), help="folder of all runs (default: runs)")
@@ -106,11 +109,15 @@ class DataStages:
         }
         self.options = ("--preset", args.preset, "--data", self.data)
         self.devices = ("--devices", args.devices) if args.devices else ()
-        self.classes = ("--classes", ",".join(ANIMALS)) if args.preset == "animals" else ()
+        self.tags = ("--tags", Path(args.tags).resolve()) if args.tags else ()
+        self.classes = ()
+        if args.preset == "animals" and self.dataset.classes == VOC_CLASSES:  # of its own classes all count
+            self.classes = ("--classes", ",".join(ANIMALS))
 
     def stage(self, method, backbone, variant, content, commands, needs=()):
         """A stage of its own folder, named by `content`; commands(folder) -> the commands."""
-        own = {**content, "data": self.fingerprint, "needs": [need.name for need in needs]}
+        tags = {"tags": digest(self.args.tags)} if self.args.tags else {}
+        own = {**content, **tags, "data": self.fingerprint, "needs": [need.name for need in needs]}
         place = re.sub(r"[^A-Za-z0-9.+-]", "-", self.data.name)
         folder = self.runs / run_name(method, backbone, place, variant, own)
         return Stage(folder, tuple(commands(folder)), tuple(needs))
@@ -173,6 +180,24 @@ def run_plan(args, stages, numbers):
     sys.stderr.write(f"{len(stages)} stages, {(time.monotonic() - began) / 60:.1f} min\n")
 
 
+def check_first(plan, stages):
+    """Check the inputs of all stages that are not finished before the first one runs; see check_inputs."""
+    args, todo, starts = plan.args, [stage for stage in stages if not stage.finished], set()
+    if not todo:
+        return
+    for words in (words for stage in todo for words in stage.commands if "--init" in words):
+        backbone, init = (words[words.index(option) + 1] for option in ("--backbone", "--init"))
+        if plan.runs not in Path(init).parents:  # else another stage writes it
+            starts.add((backbone, init))
+    sizes = check_inputs.check_weights(sorted(starts), args.preset)
+    trainings = sum("--init" in words for stage in todo for words in stage.commands)
+    check_space(plan.runs, check_inputs.COPIES * trainings * max(sizes, default=0), f"{trainings} trainings")
+    classes = plan.classes[1].split(",") if plan.classes else None
+    found = check_inputs.check(plan.data, args.list, args.val_list, args.tags, classes, None, args.devices, plan.runs)
+    if not found.val_masks:
+        raise FileNotFoundError(f"{plan.dataset.mask_folder}: no masks of {args.val_list}, with which the tables are measured")
+
+
 def carry_out(plan, stages, cells, measurements, commands, folders):
     """Run the stages, writing the numbers of each when it is finished, then the commands; with --dry-run print them instead.
 
@@ -182,6 +207,8 @@ def carry_out(plan, stages, cells, measurements, commands, folders):
     if plan.args.dry_run:
         print_plan(stages, commands)
         return
+
+    check_first(plan, stages)
 
     def numbers(stage):
         return (one for table, cell in cells if cell[0].name == stage.name for one in measurements(plan, table, cell))

@@ -23,8 +23,6 @@ choose_preset
 [[ "$preset" != scenes ]] || : "${init:=random}"
 : "${init:=imagenet}" "${output:=$root/runs/seeds_$preset}"
 
-# a list is a name, which stays, or a text file
-listed() { if [[ -f "$1" ]]; then absolute "$1"; else printf '%s' "$1"; fi; }
 data="$(absolute "$data")" output="$(absolute "$output")" init="$(absolute "$init")" tags="$(absolute "$tags")"
 saliency_maps="$(absolute "$saliency_maps")"
 list="$(listed "$list")" val_list="$(listed "$val_list")"
@@ -39,24 +37,19 @@ given replaced --substitute "$substitute"
 
 find_data
 [[ -d "$masks" ]] || fail "$data has neither SegmentationClassAug nor SegmentationClass, and the seeds are compared with masks"
-mkdir -p "$output"
-
-# file LIST: the text file of a list
-file() {
-    local named="$lists/$1.txt"
-    if [[ -f "$named" ]]; then printf '%s' "$named"; else printf '%s' "$1"; fi
-}
+check_inputs --start "$cam_backbone=$init" --needs train_masks --needs val_masks "${with_maps[@]}"
+[[ "$val_tags" = yes ]] || fail "--val-list $val_list: seeds are made of its images, which needs their tags"
 
 # quality NAME LIST [option ...]: seeds, scores, curve and sheets of a list in OUTPUT/NAME
 quality() {
     local folder="$output/$1" ids="$2"; shift 2
     tool make_seeds --preset "$preset" --data "$data" --list "$ids" --checkpoint "$classifier" \
         --output "$folder" "${on_devices[@]}" "${with_tags[@]}" "${with_maps[@]}" "$@"
-    tool evaluate --seeds --predictions "$folder/seeds" --ground-truth "$masks" --list "$(file "$ids")" \
+    tool evaluate --ignore-unassigned --predictions "$folder/seeds" --ground-truth "$masks" --list "$(file "$ids")" \
         "${over_classes[@]}" --json "$folder/quality.json" | tee "$folder/quality.txt"
     tool evaluate --cams "$folder/cam" --ground-truth "$masks" --list "$(file "$ids")" "${over_classes[@]}" \
         --curve "$folder/curve" --mark 0.3 --json "$folder/curve.json" | tee "$folder/curve.txt"
-    tool report --seeds "$folder" --data "$data" --list "$ids" "${with_maps[@]}"
+    tool report --seeds-folder "$folder" --data "$data" --list "$ids" "${with_maps[@]}"
 }
 
 stage "classifier, from tags"

@@ -3,7 +3,6 @@
 How a command ends: status 0 it is done, 1 what it checked is not right, 2 an error in one line, 128 + n stopped by signal n.
 """
 
-import argparse
 import logging
 import os
 import resource
@@ -83,18 +82,6 @@ def chosen_devices(text):
     from cian.base.runtime import devices
 
     return devices(text) if text else all_devices()
-
-
-def at_least(least):
-    """Type of an option that takes a whole number from `least` on."""
-
-    def whole_number(text):
-        number = int(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{text}, expected {least} or more")
-        return number
-
-    return whole_number
 
 
 def add_preset(parser, of_run=False):

@@ -11,7 +11,7 @@ from cian.base.progress import Progress
 from cian.base.results import read_paper
 from cian.base.runs import git_commit
 from cian.config import hide
-from cian.config.arguments import add_count
+from cian.config.arguments import add_count, positive
 from cian.data.voc import open_dataset
 from cian.evaluation.crf import compare_crf
 from cian.evaluation.saliency import at_own_thresholds, measure, quality_table, scores, write_scores
@@ -64,7 +64,7 @@ def make_parser():
     salient.add_argument("--list", default="val", help="list of ids: a name, or a text file")
     salient.add_argument("--methods", default=",".join(SALIENCY), help="comma-separated names")
     salient.add_argument("--maps", type=Path, metavar="DIR", help="folder of grey maps to measure too, such as DRFI's")
-    salient.add_argument("--workers", type=int, help="processes (default: all processors)")
+    salient.add_argument("--workers", type=positive, help="processes (default: all processors)")
     salient.add_argument(
         "--csv", type=Path, metavar="PATH", help="also write precision and coverage at each threshold to this file"
     )

@@ -11,6 +11,7 @@ from cian.base.files import write_json
 from cian.base.parser import Parser
 from cian.base.progress import Progress
 from cian.config import hide
+from cian.config.arguments import positive
 from cian.data.lists import find_list, read_id_file
 from cian.data.voc import VOC_CLASSES, read_classes
 from cian.evaluation.metrics import evaluate_folder
@@ -46,7 +47,7 @@ def make_parser():
         help="255 in a prediction, as in seeds, means unassigned: allowed and counted",
     )
     hide(unassigned, "--seeds")
-    parser.add_argument("--workers", type=int, help="processes (default: all processors)")
+    parser.add_argument("--workers", type=positive, help="processes (default: all processors)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores, as fractions, to this file")
     return parser
 
@@ -171,6 +172,9 @@ def main(argv=None):
     chosen = [name.strip() for name in args.classes.split(",")] if args.classes else None
     ids = read_id_file(find_list(args.list, args.ground_truth.resolve().parent))
     names = class_names(args.class_names, args.ground_truth)
+    unknown = [name for name in chosen or () if name not in names]
+    if unknown:
+        raise ValueError(f"--classes: no class named {', '.join(unknown)}; there are {', '.join(names)}")
     with Progress(len(ids), "evaluate", "image") as progress:
         evaluate = evaluate_masks if args.cams is None else evaluate_cams
         table, result = evaluate(args, ids, names, chosen, progress.update)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone
-from cian.base.files import read_json, read_record, write_json
+from cian.base.files import check_space, read_json, read_record, write_json
 from cian.base.locks import RECORDING, locked
 from cian.base.origin import origin_of
 from cian.base.outputs import check_inputs, claim_output
@@ -24,7 +24,9 @@ from cian.base.progress import Progress
 from cian.base.runs import file_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Classifier, Seeding, add_arguments, from_arguments, hide
+from cian.config.arguments import positive
 from cian.data.cams import load_cam
+from cian.data.check import check_images
 from cian.data.voc import open_dataset
 from cian.seeds import saliency
 from cian.seeds.classifiers import SETTINGS as METHODS
@@ -32,6 +34,8 @@ from cian.seeds.classifiers import map_worker, network_record
 from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
 
 EXAMPLE = """cian make_seeds --checkpoint runs/cam/cam_vgg16-0014.params --data VOC2012 --output runs/seeds"""
+
+SEED_BYTES = 200_000  # of class activation, saliency and seed of an image of VOC
 
 
 def make_parser():
@@ -72,7 +76,7 @@ def make_parser():
     seed = parser.add_argument("--seed", "--substitute-seed", type=int, default=0, help="chooses these images (default: 0)")
     hide(seed, "--substitute-seed")
     add_places(parser)
-    parser.add_argument("--workers", type=int, default=None, help="processes for saliency and seeds (default: all processors)")
+    parser.add_argument("--workers", type=positive, default=None, help="processes of saliency and seeds (default: all)")
     add_preset(parser, of_run=True)
     add_arguments(parser, Seeding)
     return parser
@@ -140,6 +144,8 @@ def main(argv=None):
     ids = dataset.read_ids(args.list)
     origin.check_classes(dataset.classes, args.data)
     tags = dataset.read_tags(ids, args.tags)
+    check_images(dataset, ids)
+    check_space(args.output, SEED_BYTES * len(ids), f"maps and seeds of {len(ids)} images")
     recipe = make_recipe(args, settings, method, ids)
     missing = [i for i in recipe["substituted"] if not dataset.mask_path(i).is_file()]
     if missing:

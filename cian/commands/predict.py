@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
-from cian.base.files import read_record, write_json
+from cian.base.files import check_space, read_record, write_json
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parser import Parser
@@ -21,6 +21,8 @@ from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Inference, Segmentation, add_arguments, from_arguments, hide
+from cian.config.arguments import positive
+from cian.data.check import check_images
 from cian.data.images import read_image, write_label
 from cian.data.voc import open_dataset
 from cian.export.exported import export_files
@@ -35,6 +37,8 @@ from cian.models.multi_scale import MultiScale
 
 EXAMPLE = """cian predict --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --list val --output runs/round1/val
 cian predict photo.jpg --model exports/cian_resnet101 --output pictures"""
+
+MASK_BYTES = 40_000  # of the two masks of an image of VOC
 
 
 def make_parser():
@@ -71,7 +75,7 @@ def make_parser():
     parser.add_argument("--submission", default=None, metavar="FILE.tgz", help="also write the test server's archive")
     parser.add_argument(
         "--workers",
-        type=int,
+        type=positive,
         default=None,
         help="processes for the CRF (default: all processors beside GPUs; on a CPU those of --processes do it)",
     )
@@ -208,6 +212,8 @@ def main(argv=None):
         raise ValueError(
             f"{args.checkpoint}: a network of {classes} classes, {args.data} has {len(dataset.classes)} (see its classes.txt)"
         )
+    check_images(dataset, ids)
+    check_space(args.output, MASK_BYTES * len(ids), f"the masks of {len(ids)} images")
     record = {
         "checkpoint": file_digest(args.checkpoint),
         "network": network,

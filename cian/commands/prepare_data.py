@@ -6,6 +6,7 @@ from pathlib import Path
 from cian.base.locks import hold
 from cian.base.parser import Parser
 from cian.base.progress import Progress
+from cian.config.arguments import positive
 from cian.data import archives, coco_voc, sbd
 from cian.data.check import check_dataset
 from cian.data.lists import read_id_file
@@ -32,7 +33,7 @@ def make_parser():
     voc12.add_argument("--output", type=Path, metavar="ROOT", help="data set to write, images linked (default: that of VOC)")
     voc12.add_argument("--expect", type=Path, metavar="FILE", help="list of ids that train_aug has to equal")
     voc12.add_argument("--expect-count", type=int, default=sbd.TRAIN_AUG_COUNT, help="ids train_aug has to have")
-    voc12.add_argument("--workers", type=int, help="processes (default: all processors)")
+    voc12.add_argument("--workers", type=positive, help="processes (default: all processors)")
 
     check = _add_command(commands, "check", check_list,
                          "Verify all images, masks and tags of a list; exit status 1 if there is a fault.")
@@ -41,7 +42,7 @@ def make_parser():
     check.add_argument("--tags", type=Path, metavar="FILE", help="cls_labels.npy or .csv (default: the data set's own)")
     check.add_argument("--masks", metavar="DIR", help="another folder of ID.png, or 'none' (default: the data set's masks)")
     check.add_argument("--notes", type=int, default=NOTES_SHOWN, help="how many notes to print; they are no faults")
-    check.add_argument("--workers", type=int, help="processes (default: all processors)")
+    check.add_argument("--workers", type=positive, help="processes (default: all processors)")
 
     coco = _add_command(commands, "coco", build_coco,
                         "Bring COCO 2014 into VOC layout: masks, image tags, and the lists train and val.")
@@ -52,13 +53,13 @@ def make_parser():
     for name, number in coco_voc.COUNTS.items():
         what = "categories" if name == "classes" else f"images with an annotation for the list {name}"
         coco.add_argument(f"--expect-{name}", type=int, default=number, help=f"{what} there have to be; 0 for any number")
-    coco.add_argument("--workers", type=int, help="processes (default: all processors)")
+    coco.add_argument("--workers", type=positive, help="processes (default: all processors)")
 
     scenes = _add_command(commands, "scenes", make_scenes, "Generate a data set of drawn scenes in VOC layout.")
     scenes.add_argument("--output", type=Path, required=True, metavar="ROOT", help="data set to write")
-    scenes.add_argument("--train", type=int, default=400, help="images of the list train_aug")
-    scenes.add_argument("--val", type=int, default=100, help="images of the list val")
-    scenes.add_argument("--size", type=int, default=160, help="longer side of the images in pixels")
+    scenes.add_argument("--train", type=positive, default=400, help="images of the list train_aug")
+    scenes.add_argument("--val", type=positive, default=100, help="images of the list val")
+    scenes.add_argument("--size", type=positive, default=160, help="longer side of the images in pixels")
     scenes.add_argument("--seed", type=int, default=0, help="another seed, other images")
 
     return parser

@@ -21,6 +21,7 @@ from cian.base.progress import Progress
 from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Refinement, add_arguments, from_arguments
+from cian.config.arguments import positive
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
@@ -47,7 +48,7 @@ def make_parser():
     add_places(parser)
     parser.add_argument(
         "--workers",
-        type=int,
+        type=positive,
         default=None,
         help="processes for walk and CRF (default: all processors; on a CPU those of --processes do it)",
     )

@@ -20,7 +20,7 @@ from cian.base.parser import Parser
 from cian.base.progress import Progress
 from cian.base.results import read_paper, read_results
 from cian.config import hide
-from cian.config.arguments import add_count
+from cian.config.arguments import add_count, positive
 from cian.data.cams import load_cam, resize_maps
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
@@ -69,7 +69,7 @@ def make_parser():
         "--seed", "--sheet-seed", type=int, default=0, help="with --seeds-folder: chooses the random images (default: 0)"
     )
     hide(seed, "--sheet-seed")
-    parser.add_argument("--workers", type=int, default=None, help="processes that score the seeds (default: all processors)")
+    parser.add_argument("--workers", type=positive, default=None, help="processes that score seeds (default: all processors)")
     parser.add_argument("--output", help="with --results, which needs it: folder of the report")
     parser.add_argument("--paper", default=PAPER, help="with --results: the papers' numbers (default: experiments/paper.csv)")
     parser.add_argument("--runs", help="with --results: folder of the run folders; the curves of their logs are kept in "
@@ -92,8 +92,6 @@ def parse_args(argv):
         parser.error("--run and --seeds-folder need --data")
     if args.photographs and args.figures is None:
         parser.error("--photographs needs --figures")
-    if args.run is not None and args.sheet_list is None:
-        parser.error("--run needs --sheet-list")
     return args
 
 
@@ -170,10 +168,13 @@ def report_seeds(args):
 
 
 def report_run(args):
-    """Print and write the table of a main job, and draw its images."""
+    """Print and write the table of a main job, and draw the images of --sheet-list."""
     run = Path(args.run)
     table = summary(run)
     write_text(run / "summary.md", table)
+    print(table)
+    if args.sheet_list is None:
+        return
     dataset = open_dataset(args.data)
     ids = dataset.read_ids(args.sheet_list)
     shown = set().union(*(np.unique(read_label(dataset.mask_path(i))).tolist() for i in ids)) - {255}
@@ -181,7 +182,6 @@ def report_run(args):
     legend = {index: dataset.classes[index] for index in sorted(shown)}
     legend[255] = "unlabelled"
     write_png(run / "sheet.png", sheet([picture_row(run, dataset, i) for i in ids], titles, row_titles=ids, legend=legend))
-    print(table)
     print(f"pictures: {run / 'sheet.png'}")
 
 

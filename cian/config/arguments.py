@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 import typing
 from typing import Any, Callable, Dict, Tuple, Type
 
@@ -64,11 +65,18 @@ def numbers(text: str) -> Tuple[float, ...]:
     return tuple(float(word) for word in text.split(","))
 
 
-def positive(text: str) -> int:
-    """`3` -> 3; ValueError below 1."""
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
+def at_least(least: int) -> Callable[[str], int]:
+    """Type of an option that takes a whole number from `least` on: `3` -> 3, an error that says so below."""
+
+    def whole_number(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number, {least} or more")
+        return int(text)
+
+    return whole_number
+
+
+positive = at_least(1)
 
 
 def yes_or_no(text: str) -> bool:

@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 def check_dataset(dataset, ids, tags=None, masks=True, workers=None, progress=None):
     """Faults and notes of a data set, each a list of texts that name file or id.
 
-    tags: their source, see VOCDataset.read_tags. masks: True for the data set's own, None for no check of masks, or a
-    folder of ID.png. workers, progress: see `map_parallel`.
+    tags: their source, see VOCDataset.read_tags, or False for no check of tags. masks: True for the data set's own, None
+    for no check of masks, or a folder of ID.png. workers, progress: see `map_parallel`.
     A fault: an image that cannot be decoded, a mask that is missing, cannot be read, differs from the image in size or
     holds a value that is neither a class nor 255, tags that are missing or unknown. A note: tags that are not the
     classes of the mask.
     """
-    faults, known = _read_all_tags(dataset, ids, tags)
+    faults, known = ([], {}) if tags is False else _read_all_tags(dataset, ids, tags)
     folder = dataset.mask_folder if masks is True else masks
     if folder is not None and not Path(folder).is_dir():
         faults.append(f"{folder}: no such folder of masks")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base import environment
-from cian.base.cli import add_preset, at_least
+from cian.base.cli import add_preset
 from cian.base.devices import training_devices
 from cian.base.files import check_space, writable_folder
 from cian.base.messages import forget, keep
@@ -19,6 +19,7 @@ from cian.base.progress import Progress, clock
 from cian.base.runs import Run, circumstances, file_digest, settings_record, tags_digest
 from cian.base.runtime import hardware, mx, versions
 from cian.config import WEIGHTS, add_arguments
+from cian.config.arguments import at_least
 from cian.data.check import check_labels
 from cian.data.groups import lonely_images
 from cian.data.loader import Loader, Plan
