@@ -2,7 +2,8 @@
 # Table 1 of CIAN: parameters and multiply-adds of the plain network, the baseline and ours, counted from their graphs, beside
 # the published numbers. Takes seconds, needs no data.
 #   bash experiments/table1.sh [--preset voc12|animals|scenes] [--dry-run]
-# ResNet-101 and ResNet-50 at 321x321, and with another preset its backbone at its crop too. --dry-run only prints the commands.
+# ResNet-101 and ResNet-50, pre- and post-activation (v1b), at 321x321, and with another preset its backbone at its crop too.
+# --dry-run only prints the commands.
 # --data, --devices and --seeds are taken, because all tables take them, and not used: nothing is trained.
 # The numbers go to experiments/results/PRESET/results.jsonl, one line each.
 set -euo pipefail
@@ -16,7 +17,7 @@ while (($#)); do
     option="$1"
     case "$option" in
         --dry-run) dry_run=yes; shift; continue ;;
-        -h | --help) sed -n '2,7p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
+        -h | --help) sed -n '2,9p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
         --preset | --data | --devices | --seeds) ;;
         *) fail "unknown option $option; see --help" ;;
     esac
@@ -35,5 +36,5 @@ run() { if [[ "$dry_run" = yes ]]; then printf '%s\n' "$*"; else "$@"; fi; }
 
 cd "$root"
 run bash experiments/setup.sh
-run .venv/bin/python tools/benchmark.py complexity --backbones resnet101,resnet50 --results "experiments/results/$preset"
+run .venv/bin/python tools/benchmark.py complexity --backbones resnet101,resnet50,resnet101v1b,resnet50v1b --results "experiments/results/$preset"
 ((${#own[@]} == 0)) || run .venv/bin/python tools/benchmark.py complexity "${own[@]}" --results "experiments/results/$preset"

@@ -61,7 +61,7 @@ class Faults:
 
 
 def stop_and_resume(stage, work, whole, random_numbers, faults, counts, mountable):
-    """One trial: up to three stops of a kind, then the same command to its end; how many stops."""
+    """One trial: up to six stops of a kind, then the same command to its end; how many stops."""
     (reference, seconds), kind = whole[stage.name], random_numbers.choice(KINDS)
     with tempfile.TemporaryDirectory(dir=str(work)) as folder:
         output, log, wrong, made = Path(folder) / "disk" / "out", Path(folder) / "log", None, 0
@@ -76,7 +76,7 @@ def stop_and_resume(stage, work, whole, random_numbers, faults, counts, mountabl
                 wrong = stops.fill_disk(stage, work, output, max(size, 1), log, file_limit=True)
                 wrong, made = wrong or go_on(stage, work, output, log, reference), 1
         else:
-            for _ in range(random_numbers.randint(1, 3)):
+            for _ in range(random_numbers.randint(1, 6)):
                 wrong = wrong or stops.stop_once(stage, work, output, kind, seconds * random_numbers.random(), log)
                 made += 1
             wrong = wrong or go_on(stage, work, output, log, reference)

@@ -1,12 +1,16 @@
 """What the campaign damages: a small file of every kind that the project reads, and the function that reads it."""
 import argparse
+import functools
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Callable, NamedTuple
 
 import numpy as np
 import scipy.io
+import torch_files
 from PIL import Image
+from safetensors.numpy import save_file
 
 from cian.base.files import read_json, write_json
 from cian.base.origin import origin_of
@@ -25,7 +29,9 @@ from cian.data.sbd import read_sbd_mask
 from cian.data.voc import open_dataset
 from cian.export.predictor import Predictor
 from cian.models.checkpoint import load_checkpoint
+from cian.models.params import write_params
 from cian.models.pretrained import load_pretrained
+from cian.models.weight_file import read_weights
 from cian.report.training_log import read_log
 from cian.scenes.generate import generate
 from cian.seeds.saliency import read_saliency
@@ -89,7 +95,8 @@ def inputs(here, work):
     shutil.copytree(str(ROOT / "experiments" / "results" / "scenes"), str(here / "results"))
     (here / "hosts").write_text("# two\none\nme@two\n")
     image, xml = dataset.image_path(image_id), dataset.annotation_path(image_id)
-    return [
+    weights = weight_files(here)
+    return weights + [
         Target("list of ids", lists / "train_aug.txt", lambda: read_id_file(lists / "train_aug.txt")),
         Target("classes.txt", data / "classes.txt", lambda: open_dataset(data).classes),
         Target("annotation XML", xml, lambda: dataset.read_tags([image_id])),
@@ -106,6 +113,24 @@ def inputs(here, work):
         Target("host file", here / "hosts", lambda: read_hosts(here / "hosts")),
         Target("fingerprint of the data", xml, lambda: read_fingerprint(dataset, image_id, tags)),
     ]
+
+
+def weight_files(here):
+    """Weights in the formats that are not .params."""
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    save_file({"a": values, "b": values[0]}, str(here / "weights.safetensors"))
+    content = torch_files.ordered({"a": torch_files.tensor("FloatStorage", "0", 12, (3, 4), (4, 1))})
+    torch_files.write(here / "weights.pth", content, {"0": values.tobytes()})
+    torch_files.write(here / "old.pth", content, {"0": values.tobytes()}, old=True)
+    write_params(here / "weights.params", {"arg:a": values})
+    with zipfile.ZipFile(str(here / "weights.params.zip"), "w") as archive:
+        archive.write(str(here / "weights.params"), "weights.params")
+    names = ("weights.safetensors", "weights.pth", "old.pth", "weights.params", "weights.params.zip")
+    return [Target(f"weights: {name}", here / name, functools.partial(read_plain_weights, here / name)) for name in names]
+
+
+def read_plain_weights(path):
+    return plain(read_weights(path))
 
 
 def read_fingerprint(dataset, image_id, tags):

@@ -48,8 +48,8 @@ STAGES = (
     Stage("predict", "predict", ("--preset", "scenes", "--data", "{work}/data", "--list", "train_aug", *SCALES, "--checkpoint",
                                  "{work}/whole/train/cian_resnet10-0003.params", "--output", "{output}")),
     Stage("train_irn", "train_irn", ("--preset", "scenes", "--data", "{work}/data", "--cams", "{work}/whole/make_seeds/cam",
-                                     "--init", "random", "--crop", "80", "--batch", "4", "--epochs", "2", "--workers", "1",
-                                     "--output", "{output}"), ("--resume",)),
+                                     "--init", "random", "--label-crf-iterations", "0", "--crop", "80", "--batch", "4",
+                                     "--epochs", "2", "--workers", "1", "--output", "{output}"), ("--resume",)),
     Stage("refine", "refine", ("--preset", "scenes", "--data", "{work}/data", "--cams", "{work}/whole/make_seeds/cam",
                                "--refine", "crf", "--workers", "1", "--output", "{output}")),
     Stage("evaluate", "evaluate", ("--predictions", "{work}/whole/predict/pred", "--ground-truth",
@@ -208,8 +208,8 @@ def fill_disk(stage, work, output, size, log, file_limit):
     text = log.read_text(errors="replace")
     if status == 0:
         return None
-    room = "File too large" if file_limit else "No space left on device"
-    if "Traceback" in text or not explained(text) or room not in text:
+    room = ("File too large",) if file_limit else ("No space left on device", "not enough space")
+    if "Traceback" in text or not explained(text) or not any(cause in text for cause in room):
         return f"full disk, status {status}: {text[-600:]}"
     left = [path.name for path in output.rglob(".unfinished-*")] if output.exists() else []
     return f"left {left[0]}" if left else None

@@ -1,5 +1,6 @@
 """Downloads that go on where they stopped: a file appears complete and with the right checksum, or not at all."""
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -7,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
+from cian.base.progress import Progress
 
 ATTEMPTS = 3  # connections made for one file while each brings something new
 TIMEOUT = 30  # seconds without a byte
@@ -80,15 +81,15 @@ def _fetch(address, partial):
             have = 0  # the server sends the whole file
         length = answer.headers.get("Content-Length")
         total = None if length is None else have + int(length)
-        with open(str(partial), "ab" if have else "wb") as file, tqdm(
-            total=total, initial=have, unit="B", unit_scale=True, desc=address.rsplit("/", 1)[-1], mininterval=1
-        ) as bar:
+        progress = contextlib.nullcontext() if total is None else Progress(total, address.rsplit("/", 1)[-1], "B", have)
+        with open(str(partial), "ab" if have else "wb") as file, progress:
             while total is None or have < total:
                 block = answer.read1(BLOCK)
                 if not block:
                     break
                 file.write(block)
                 have += len(block)
-                bar.update(len(block))
-    if total is not None and have < total:
-        raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes")
+                if total is not None:
+                    progress.update(len(block))
+            if total is not None and have < total:
+                raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes")

@@ -9,7 +9,17 @@ import sys
 import numpy as np
 import pytest
 
-from cian.base.files import UNFINISHED, append_text, read_arrays, read_json, read_record, write_arrays, write_bytes, write_json
+from cian.base.files import (
+    UNFINISHED,
+    append_text,
+    read_arrays,
+    read_json,
+    read_record,
+    read_text,
+    write_arrays,
+    write_bytes,
+    write_json,
+)
 from cian.base.locks import hold, release
 from cian.base.runtime import mx
 from cian.models.params import write_params
@@ -68,6 +78,12 @@ def test_damaged_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match="a.json: not valid JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes("köln".encode("latin-1"))
+    with pytest.raises(ValueError, match="a.csv: not a UTF-8 text file .*0xf6"):
+        read_text(tmp_path / "a.csv")
 
 
 def test_json_of_another_kind_is_named(tmp_path):

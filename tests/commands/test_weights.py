@@ -28,11 +28,7 @@ def squeezenet(tmp_path_factory):
 
 def run(*words):
     """Exit status of `cian weights WORDS`."""
-    try:
-        run_tool(lambda: main([str(word) for word in words]))
-    except SystemExit as end:
-        return end.code
-    return 0
+    return run_tool(main, [str(word) for word in words])
 
 
 def test_a_file_that_fits(squeezenet, capsys):

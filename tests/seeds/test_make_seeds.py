@@ -135,6 +135,11 @@ def test_seeds_from_the_maps_of_another_run(data, classifier, tmp_path):
         expected = LABEL if name in drawn else plain[name]
         assert np.array_equal(read_label(tmp_path / "half" / "seeds" / f"{name}.png"), expected)
     (tmp_path / "plain" / "cam" / "c.npz").unlink()
+    record = (tmp_path / "plain" / "seeds.json").read_text()
+    (tmp_path / "plain" / "seeds.json").write_text("{}")
+    with pytest.raises(ValueError, match="seeds.json: not the record of make_seeds.py"):
+        tool("make_seeds", *map(str, [*common, tmp_path / "x"]))
+    (tmp_path / "plain" / "seeds.json").write_text(record)
     with pytest.raises(FileNotFoundError, match="cam: no activation maps of 1 of 6 ids, such as c"):
         tool("make_seeds", *map(str, [*common, tmp_path / "third"]))
     with pytest.raises(FileNotFoundError, match="seeds.json: no such file; expected --maps"):

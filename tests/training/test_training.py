@@ -122,6 +122,20 @@ def test_a_bad_loss_names_step_images_and_checkpoint(tmp_path):
             fit.step(0, step, 4, ["a", "b", "c", "d"], batch())
 
 
+def test_a_lost_state_and_a_foreign_one_are_named(tmp_path):
+    settings = Segmentation.preset("scenes", affinity=False, losses="baseline")
+    objective, run_of = SegmentationObjective(settings, 3, [mx.cpu()]), Run(tmp_path, "x")
+    fit = Fit(objective, None, run_of, settings, [mx.cpu()])
+    (tmp_path / "x-0000.params").write_bytes(b"")
+    assert fit.resume() == (0, 0)  # killed between the first checkpoint and the first state
+    (tmp_path / "x-0001.params").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="resume.npz: missing, though several epochs were trained there"):
+        fit.resume()
+    run_of.save_state({"arg:conv0_weight": np.zeros((2, 2))}, epoch=1, step=0, updates=0)
+    with pytest.raises(ValueError, match=r"resume.npz: expected .* of shape .*, (it lacks it|found \(2, 2\))"):
+        fit.resume()
+
+
 def test_frozen_parameters_stay_and_unknown_prefixes_are_named(tmp_path):
     start = SegmentationObjective(Segmentation.preset("scenes", losses="baseline", affinity=False), 3, [mx.cpu()])
     start = {name: p.data().asnumpy() for name, p in start.net.collect_params().items()}
