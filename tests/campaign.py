@@ -82,6 +82,7 @@ def stop_and_resume(stage, work, whole, random_numbers, faults, counts, mountabl
                 made += 1
             wrong = wrong or go_on(stage, work, output, log, reference)
     counts[stage.name, kind] += made
+    say(f"{stage.name}, {kind}: {made}")
     if wrong:
         faults.add(f"{stage.name}, {kind}", wrong)
     return made
