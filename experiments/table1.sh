@@ -17,7 +17,7 @@ while (($#)); do
     option="$1"
     case "$option" in
         --dry-run) dry_run=yes; shift; continue ;;
-        -h | --help) sed -n '2,9p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
+        -h | --help) sed -n '2,8p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
         --preset | --data | --devices | --seeds) ;;
         *) fail "unknown option $option; see --help" ;;
     esac
