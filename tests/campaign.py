@@ -77,10 +77,12 @@ def stop_and_resume(stage, work, whole, random_numbers, faults, counts, mountabl
                 wrong, made = wrong or go_on(stage, work, output, log, reference), 1
         else:
             for _ in range(random_numbers.randint(1, 6)):
-                wrong = wrong or stops.stop_once(stage, work, output, kind, seconds * random_numbers.random(), log)
+                moment = seconds * random_numbers.random()
+                wrong = wrong or stops.stop_once(stage, work, output, kind, moment, log, random_numbers)
                 made += 1
             wrong = wrong or go_on(stage, work, output, log, reference)
     counts[stage.name, kind] += made
+    say(f"{stage.name}, {kind}: {made}")
     if wrong:
         faults.add(f"{stage.name}, {kind}", wrong)
     return made

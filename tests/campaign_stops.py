@@ -13,6 +13,7 @@ from typing import NamedTuple, Tuple
 
 import coco_files
 import numpy as np
+from launching import children_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ("--preset", "scenes", "--data", "{work}/data", "--init", "random", "--crop", "65", "--batch", "4", "--workers", "1")
@@ -141,13 +142,15 @@ def explained(text):
     return "Traceback" not in text and bool(lines) and any(mark in lines[-1] for mark in marks)
 
 
-def stop_once(stage, work, output, kind, moment, log):
+def stop_once(stage, work, output, kind, moment, log, numbers):
     """Start a stage and stop it; what was wrong with how it ended, or None. kind: SIGKILL, SIGTERM; moment: seconds."""
     process = start(command(stage, work, output, again=True), log)
     status = finish_early(process, moment)
     if status is not None:
         return None if status == 0 else f"status {status}: {log.read_text()[-300:]}"
-    process.send_signal(signal.Signals[kind])
+    victims = [process.pid] + (children_of(process.pid) if kind == "SIGKILL" and stage.workers > 1 else [])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(numbers.choice(victims), signal.Signals[kind])  # of a distributed training any of its processes
     status = finish(process, 90)
     if not ends(process.pid):
         return f"processes left after {kind}"

@@ -1,5 +1,6 @@
 """What the tests of tools/launch.py share: an exchange between workers, and the tool as a process."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -38,3 +39,13 @@ def finish(process, timeout=90):
     finally:
         process.kill()
     return process.returncode, output, errors
+
+
+def children_of(pid):
+    """The processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # just gone
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found

@@ -99,5 +99,12 @@ def add_backbone(parser, settings_class):
 
 
 def chosen_backbone(origin, args, settings_class):
-    """The backbone of a checkpoint of this Origin: the run's, else --backbone, else that of --preset in these settings."""
-    return origin.decide("backbone", args.backbone, settings_class.preset(args.preset).backbone)
+    """The backbone of a checkpoint of this Origin: the run's, else --backbone, else that of --preset in these settings.
+
+    The last is a guess, and logged as such.
+    """
+    own = settings_class.preset(args.preset).backbone
+    found = origin.decide("backbone", args.backbone)
+    if found is None:
+        log.info("%s: no run; backbone %s, that of preset %s, unless --backbone names another", origin.path, own, args.preset)
+    return found or own

@@ -135,7 +135,8 @@ def main(argv=None):
     args = parse_args(argv)
     origin = origin_of(args.checkpoint)
     args.preset, args.method = origin.decide_preset(args.preset), origin.decide("method", args.method, "cam")
-    args.backbone = chosen_backbone(origin, args, METHODS.get(args.method, Classifier))
+    if args.checkpoint:
+        args.backbone = chosen_backbone(origin, args, METHODS.get(args.method, Classifier))
     settings = from_arguments(args, Seeding)
     method = settings.saliency or (args.maps and recorded_saliency(args)) or saliency.DEFAULT
     if method not in saliency.METHODS:

@@ -89,7 +89,7 @@ def check(args):
     else:
         near = f"; nearest is {best.backbone} (names of {best.label})" if best.known else ": no name is known"
         print(f"{args.file}: fits no backbone{near}")
-    print(f"  missing: {some(best.missing)}")
+    print(f"  missing: {some(best.missing) if best.known else 'all'}")
     print(f"  unknown: {some(best.unknown)}; misshapen: {some(best.misshapen)}")
     return 0 if whole else 1
 

@@ -65,8 +65,11 @@ def _safe_array(one):
 
 
 def _is_torch(path):
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/data.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False  # damaged, which is said by whoever reads it
 
 
 def _unzipped(path):

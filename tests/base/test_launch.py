@@ -1,6 +1,5 @@
 """tools/launch.py on the loopback interface: a real exchange, failures, signals, the plan of hosts."""
 import argparse
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from launching import EXCHANGE, PULLED, finish, start
+from launching import EXCHANGE, PULLED, children_of, finish, start
 from scripts import module_of
 
 from cian.base import processes
@@ -96,16 +95,6 @@ time.sleep(60)
         while any(is_running(pid) for pid in pids) and time.monotonic() < end:
             time.sleep(0.05)
         assert not [pid for pid in pids if is_running(pid)]
-
-
-def children_of(pid):
-    """The processes that a process has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # just gone
-            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == pid:
-                found.append(int(stat.parent.name))
-    return found
 
 
 def test_a_killed_launcher_leaves_no_process(tmp_path):

@@ -33,13 +33,16 @@ ROOT = Path(__file__).resolve().parents[2]
         (Segmentation, ["--backbone", "resnet50"], "resnet50"),
     ],
 )
-def test_backbone_given_or_of_the_preset(settings, words, expected):
+def test_backbone_given_or_of_the_preset(settings, words, expected, caplog):
+    caplog.set_level("INFO")
     parser = argparse.ArgumentParser()
     add_preset(parser, of_run=True)
     add_backbone(parser, settings)
     args, published = parser.parse_args(words), origin_of(None)
     args.preset = published.decide_preset(args.preset)
     assert chosen_backbone(published, args, settings) == expected
+    guess = f"no run; backbone {expected}, that of preset {args.preset}, unless --backbone names another"
+    assert (guess in caplog.text) == ("--backbone" not in words)
 
 
 def checkpoint(path, method, backbone):

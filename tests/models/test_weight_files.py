@@ -96,6 +96,15 @@ def test_pytorch_files_cut_short(tmp_path, old):
             read_weights(tmp_path / "cut.pth")
 
 
+def test_archives_with_a_damaged_directory_are_named(tmp_path):
+    torch.write(tmp_path / "bad.pth", one(), SIMPLE)
+    whole = (tmp_path / "bad.pth").read_bytes()
+    directory = whole.index(b"PK\x01\x02")  # zipfile finds the end of the archive, and there no directory
+    (tmp_path / "bad.pth").write_bytes(whole[:directory] + b"\0\0\0\0" + whole[directory + 4 :])
+    with pytest.raises(ValueError, match="bad.pth: a damaged archive .Bad magic number"):
+        read_weights(tmp_path / "bad.pth")
+
+
 def test_safetensors(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file({"a": F4.reshape(3, 4), "h": F4.astype("float16")}, str(path))
