@@ -1,6 +1,6 @@
-"""Everything once on this machine's GPUs, in about ten minutes, and a table to send back: `python tests/gpu.py [--devices gpu0]`.
+"""Everything once on this machine's GPUs, in about ten minutes, and a table to send back: `tests/gpu.py [--devices gpu0]`.
 
-Steps of all trainings on the device beside the same steps on the CPU, shares in turns beside several devices, then every training
+Steps of all trainings on the device beside the same steps on the CPU, shares in turns beside devices, then every training
 for one epoch and every tool on whole images, on generated scenes. `--devices cpu` runs it all without a GPU.
 """
 
@@ -101,7 +101,8 @@ def tools(devices, folder):
         ("evaluate", one, ["--predictions", folder / "val" / "pred", "--ground-truth", data / "SegmentationClassAug", "--list",
                            data / "ImageSets" / "Segmentation" / "val.txt", "--json", folder / "val.json"], False),
         ("train_cam", one, ["--method", "comnet", "--crop", 64, "--batch", 8, "--output", folder / "comnet"], True),
-        ("make_seeds", devices, lambda: [*at, "--checkpoint", last("comnet"), "--cams-only", "--output", folder / "maps"], False),
+        ("make_seeds", devices, lambda: [*at, "--checkpoint", last("comnet"), "--cams-only",
+                                         "--output", folder / "maps"], False),
         ("train_irn", one, ["--crop", 96, "--batch", 8, "--cams", folder / "maps" / "cam", "--output", folder / "irn"], True),
         ("refine", devices, lambda: [*at, "--cams", folder / "maps" / "cam", "--checkpoint", last("irn"),
                                      "--output", folder / "walk"], False),
@@ -143,6 +144,12 @@ def checks(text, folder):
     yield from tools(text, folder)
 
 
+def say(text):
+    """A line of the table, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1 (default: all GPUs)")
@@ -156,7 +163,8 @@ def main(argv=None):
     from cian.base.runtime import devices, hardware, versions
 
     text = args.devices or ",".join(f"{device.device_type}{device.device_id}" for device in all_devices())
-    print(f"commit {git_commit()}\n{versions()}\n{hardware(devices(text))}\n\n| what | result | seconds | note |\n|---|---|---|---|")
+    say(f"commit {git_commit()}\n{versions()}\n{hardware(devices(text))}\n")
+    say("| what | result | seconds | note |\n|---|---|---|---|")
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         for what, check in checks(text, Path(folder)):
@@ -165,8 +173,8 @@ def main(argv=None):
                 result, note = "ok", check()
             except Exception as error:  # whatever a driver or a library raises is a line of the table
                 result, note, failed = "FAILED", " ".join(str(error).split())[-500:], failed + 1
-            print(f"| {what} | {result} | {time.time() - began:.1f} | {note} |", flush=True)
-    print(f"\n{failed} failed" if failed else "\nall is well")
+            say(f"| {what} | {result} | {time.time() - began:.1f} | {note} |")
+    say(f"\n{failed} failed" if failed else "\nall is well")
     return int(failed > 0)
 
 

@@ -47,7 +47,7 @@ def make_parser():
         help="Table 1: parameters and multiply-adds of the three networks, the paper's beside ours",
     )
     count.add_argument("--backbones", default="resnet101,resnet50", help="comma-separated names")
-    count.add_argument("--size", type=side_lengths, default=(321, 321), help="of the images: 321, the default, or HxW")
+    count.add_argument("--size", type=side_lengths, default=(321, 321), help="of the images: 321 (default), or HxW")
     count.add_argument(
         "--paper", type=Path, default=PAPER, metavar="FILE", help="published numbers (default: experiments/paper.csv)"
     )
