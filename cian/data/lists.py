@@ -75,7 +75,7 @@ def read_id_file(path):
         names = {image_id(word) for word in line.split()}
         if len(names) != 1 or not min(names):
             hint = "; lists of one class hold 1, 0 or -1 beside each id" if re.search(r"\s-?[01]$", line) else ""
-            raise ValueError(f"{path}, line {number}: expected one image id, or its paths, found '{line}'{hint}")
+            raise ValueError(f"{path}, line {number}: expected one image id, or its paths, found {line!r}{hint}")
         name = names.pop()
         if name in seen:
             raise ValueError(f"{path}, line {number}: id '{name}' was in line {seen[name]} already")
