@@ -107,7 +107,7 @@ else
     mkdir -p "$venv"
     : >"$venv/cian-venv"
     if [[ "${CIAN_SET:-}" = system ]]; then
-        packages="$(cd /tmp && DMLC_ROLE="" "$given" -c 'import os, mxnet; print(os.path.dirname(os.path.dirname(mxnet.__file__)))')"
+        packages="$(cd /tmp && env -u DMLC_ROLE "$given" -c 'import os, mxnet; print(os.path.dirname(os.path.dirname(mxnet.__file__)))')"
         "$python" -m venv --clear --system-site-packages "$venv"
         : >"$venv/cian-venv"
         : >"$log"

@@ -64,10 +64,10 @@ def main(argv=None):
     if training.weights.path is not None:
         load_backbone(objective.net, training.weights, settings.backbone, args.allow_missing)
     training.check_space(objective.net)
-    plan = training.plan(ids)
     fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
     labels = training.run.folder / "labels"
     examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))
+    plan = training.plan(ids)
     cams_digest = folder_digest(args.cams, ids, ".npz")
     training.begin("train_irn", dataset, ids, cams=cams_digest)
     if training.run.write and not training.run.begun:
