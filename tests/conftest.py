@@ -1,8 +1,13 @@
-"""Fixtures: the development data, where it is present."""
+"""Fixtures: the development data, where it is present; and the processors' threads, shared by the processes of the tests."""
 import os
 from pathlib import Path
 
+import joblib
 import pytest
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before MXNet reads it; tools that tests start inherit it
+    share = joblib.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up, then run the tests: bash tests/run.sh [pytest arguments]. Works from any folder.
+# Set up, then run the tests, one process a processor: bash tests/run.sh [pytest arguments]. Works from any folder.
+# -n 0 runs them in one process, whose threads are all processors unless OMP_NUM_THREADS says otherwise.
 set -euo pipefail
 
 if [[ "${1:-}" = @(-h|--help) ]]; then
@@ -10,4 +11,8 @@ fi
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 bash "$root/experiments/setup.sh"
 cd "$root"
-exec "$root/.venv/bin/python" -m pytest tests -q "$@"
+what=(tests)
+for word in "$@"; do
+    [[ ! -e "${word%%::*}" ]] || what=() # tests are named
+done
+exec "$root/.venv/bin/python" -m pytest "${what[@]}" -q -n auto --dist loadfile "$@"
