@@ -13,6 +13,7 @@ from cian.base.runtime import mx
 from cian.base.stops import Diverged, Interrupted
 from cian.data.loader import Loader
 from cian.models.checkpoint import FAST, named_arrays, not_finite, save_checkpoint
+from cian.training.events import Events
 from cian.training.objectives import Objective
 from cian.training.shares import Turns
 from cian.training.workers import Workers
@@ -98,6 +99,8 @@ class Fit:
         kvstore: Any = "device",
         progress: Callable[..., Any] = lambda *_: None,
         shares: Optional[int] = None,
+        validation: Optional[Callable[..., Optional[float]]] = None,
+        events: Optional[Events] = None,
     ) -> None:
         self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
         self.turns = Turns(objective.net, (shares or len(devices)) // len(devices))
@@ -105,7 +108,7 @@ class Fit:
         self.trainer._init_kvstore()
         self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
         self.workers = Workers(self.trainer._kvstore if self.trainer._distributed else "local")
-        self.progress = progress
+        self.progress, self.validation, self.events = progress, validation, events
         self._signal = None
 
     def train(self, to_arrays):
@@ -115,9 +118,14 @@ class Fit:
         made), Diverged on a NaN or infinite loss (nothing written). ValueError if workers mean different trainings.
         """
         epoch, step = self.resume()
+        count = len(self.loader.plan.epoch(epoch))
+        if self.events:
+            self.events.open(epoch * count + step)
         handlers = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         saved = time.monotonic()
         try:
+            if step == 0:
+                self.validate(epoch, count)
             while epoch < self.settings.epochs:
                 count = len(self.loader.plan.epoch(epoch))
                 for ids, made in self.loader.batches(epoch, step):
@@ -136,10 +144,23 @@ class Fit:
                     self.run.keep_newest(CHECKPOINTS_KEPT)
                 epoch, step = epoch + 1, 0
                 self.save_state(epoch, step)
+                self.validate(epoch, count)
                 saved = time.monotonic()
         finally:
+            if self.events:
+                self.events.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def validate(self, done, count):
+        """Measure the network after `done` epochs of `count` steps, where that is wanted; the first worker does."""
+        if self.validation is None or not done or not self.run.write:
+            return
+        value = self.validation(done - 1, lambda: self._signal is not None)
+        if value is not None and self.events:
+            self.events.write(done * count, {"val_miou": value})
+        if self._signal is not None and self.workers.count == 1:  # several stop after the next step, which all make
+            raise Interrupted(self._signal)
 
     def _note_signal(self, number, frame):
         self._signal = number
@@ -168,14 +189,10 @@ class Fit:
         total = sum(values.values())
         if not math.isfinite(total):
             raise self._diverged(f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}")
-        self.run.log(
-            epoch=epoch,
-            step=step,
-            lr=self.trainer.learning_rate,
-            loss=total,
-            **values,
-            seconds=round(time.monotonic() - began, 4),
-        )
+        shown = dict(lr=self.trainer.learning_rate, loss=total, **values)
+        self.run.log(epoch=epoch, step=step, **shown, seconds=round(time.monotonic() - began, 4))
+        if self.events:
+            self.events.write(epoch * count + step, shown)
         self.progress(epoch, step, count, total)
 
     def running_statistics(self):

@@ -11,7 +11,7 @@ from scripts import module_of
 from small_training import ROOT
 from table_scripts import PAPER, Stage, arguments, cian_plan, comnet_tables, in_order, plan_module, tables, three_images
 
-from cian.base.files import write_json
+from cian.base.files import write_json, write_text
 from cian.base.results import line_of, read_results
 from cian.data.voc import VOCDataset
 
@@ -91,6 +91,27 @@ def test_the_numbers_of_a_finished_stage_are_written(data, tmp_path):
     assert {(m.date, m.machine) for m in found} == {("2026-11-27", "8 x M")}
     assert found[0].settings["preset"] == "voc12" and found[0].fingerprint == plan.fingerprint["val"]
     assert {m.cell for m in found} < set(PAPER)
+
+
+def test_the_names_of_the_stages_stay(data, tmp_path):
+    """Of voc12, so that trainings of days are not made anew unasked; a change of these names must be meant."""
+    plan = plan_of(data, tmp_path, "--seeds", "0", "--backbones", "resnet50", "--filter-tags")
+    plan.fingerprint = {"train": "0", "val": "1"}
+    stages = in_order([cell[0] for table in "234" for cell in tables.cells(plan, table)])
+    assert {"cam_vgg16_voc-c75a2bff", "seeds_vgg16_voc-9eb482ee", "cian_resnet50_voc_baseline-s0-47ad15ac",
+            "cian_resnet50_voc_ce+cp+rt-s0-7af46566", "cian_resnet50_voc_ce+cp+rt-filtered-s0-30665917",
+            "cian_resnet50_voc_ce-random-s0-e84442de", "cian_resnet50_voc_ce+cp-0.10-s0-515fb4b1"
+            } < {stage.name for stage in stages}  # fmt: skip
+
+
+def test_tags_from_elsewhere_reach_the_tools_and_the_names(data, tmp_path):
+    write_text(tmp_path / "tags.csv", "id,cat\na,1\n")
+    tags, own = plan_of(data, tmp_path, "--seeds", "0", "--tags", str(tmp_path / "tags.csv")), plan_of(data, tmp_path)
+    for stage in (tags.classifier(), tags.seeds(), tags.masks("resnet101", 0, "ce")):
+        words = stage.commands[0]
+        assert words[words.index("--tags") + 1] == str(tmp_path / "tags.csv")
+        module_of(words[1].rsplit("/", 1)[1][: -len(".py")]).parse_args(list(words[2:]))
+    assert tags.classifier().name != own.classifier().name and "--tags" not in own.classifier().commands[0]
 
 
 @pytest.mark.parametrize("words, message", [
