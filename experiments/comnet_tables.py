@@ -135,12 +135,11 @@ class COMNetPlan(DataStages):
         trained = self.stage("comnet", self.backbone, variant, own, commands)
         if at_test is None:
             return trained
-
-        def without_training(folder):
-            yield from maps(folder, trained.folder / name, "--matching", at_test)
-
         own = {"at_test": at_test, "scales": own["scales"]}
-        return self.stage("maps", self.backbone, f"{at_test}-at-test-{variant}", own, without_training, [trained])
+        return self.stage(
+            "maps", self.backbone, f"{at_test}-at-test-{variant}", own,
+            lambda folder: maps(folder, trained.folder / name, "--matching", at_test), [trained],
+        )  # fmt: skip
 
     def walk(self, seed, matching):
         """IRN's random walk on the maps of a classifier: FOLDER/masks of the training list, and scores on --cam-list.

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone
-from cian.base.files import check_space, read_json, read_record, write_json
-from cian.base.locks import RECORDING, locked
+from cian.base.files import check_space, read_json, read_record
 from cian.base.origin import origin_of
 from cian.base.outputs import check_inputs, claim_output
 from cian.base.parallel import map_parallel, stream_parallel
@@ -25,16 +24,16 @@ from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Classifier, Seeding, add_arguments, from_arguments, hide
 from cian.config.arguments import positive
-from cian.data.cam_exchange import write_npy
-from cian.data.cams import cam_path, load_cam, resize_maps
+from cian.data.cam_exchange import cam_folder, is_foreign
+from cian.data.cams import has_cam, write_exchange
 from cian.data.check import check_images
-from cian.data.images import read_image
 from cian.data.voc import open_dataset
 from cian.models.comnet import MATCHINGS
 from cian.seeds import saliency
 from cian.seeds.classifiers import SETTINGS as METHODS
 from cian.seeds.classifiers import map_worker, network_record
-from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
+from cian.seeds.recipe import make_recipe, remove_other_seeds
+from cian.seeds.seeds import OVERLAPS, write_seed
 
 EXAMPLE = """cian make_seeds --checkpoint runs/cam/cam_vgg16-0014.params --data VOC2012 --output runs/seeds"""
 
@@ -104,34 +103,6 @@ def parse_args(argv):
     return args
 
 
-def has_cam(path, class_ids):
-    """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
-    return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
-
-
-def make_recipe(args, settings, method, ids):
-    """What decides the seeds, given the maps: thresholds, overlap, and the ids whose seed is their ground truth."""
-    own = SALIENCY_THRESHOLD if args.saliency_maps else saliency.METHODS[method].background
-    return {
-        "cam_threshold": settings.cam_threshold,
-        "saliency_threshold": settings.saliency_threshold if settings.saliency_threshold >= 0 else own,
-        "overlap": args.overlap,
-        "substitute": args.substitute,
-        "substitute_seed": args.seed,
-        "substituted": substituted_ids(ids, args.substitute, args.seed),
-    }
-
-
-def remove_other_seeds(output, recipe):
-    """Remove all seeds in the folder if its recipe.json says that they were made differently; write recipe.json."""
-    path = output / "recipe.json"
-    with locked(output, lambda: None, RECORDING):  # another process may do the same at the same moment
-        if path.exists() and read_json(path) != recipe:
-            for seed in (output / "seeds").glob("*.png"):
-                seed.unlink()
-        write_json(path, recipe)
-
-
 def find_saliency(args, dataset, output, ids):
     """{id: path of its saliency map}: where it will be, or that of a folder, whose maps are checked."""
     given = args.saliency_maps or (args.maps and not is_foreign(args.maps) and Path(args.maps) / "saliency")
@@ -192,23 +163,6 @@ def main(argv=None):
     items = [(i, maps[i], i in substituted) for i in ids]
     run_all(functools.partial(write_seed, dataset, output, cams, recipe), items, "seeds", args.workers)
     print(output / "seeds")
-
-
-def cam_folder(folder):
-    """Where the maps of a folder lie: in cam, or, if others made them, in the folder itself."""
-    return Path(folder) if is_foreign(folder) else Path(folder) / "cam"
-
-
-def is_foreign(folder):
-    """Is this a folder of others' maps, ID.npy, and no output folder of make_seeds?"""
-    return not (Path(folder) / "seeds.json").is_file() and next(Path(folder).glob("*.npy"), None) is not None
-
-
-def write_exchange(dataset, cams, output, image_id):
-    """Write output/ID.npy as IRN does, from the maps in folder `cams`."""
-    class_ids, maps = load_cam(cam_path(cams, image_id))
-    size = read_image(dataset.image_path(image_id)).shape[:2]
-    write_npy(output / f"{image_id}.npy", class_ids, maps, resize_maps(maps, size))
 
 
 def make_maps(args, settings, dataset, tags, output):

@@ -6,6 +6,7 @@ tensors, which it refuses: `numpy.asarray` of each makes the file readable here.
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 
@@ -51,3 +52,13 @@ def write_npy(path, class_ids, maps, large):
     buffer = io.BytesIO()
     np.save(buffer, content)
     write_bytes(path, buffer.getvalue())
+
+
+def cam_folder(folder):
+    """Where the maps of a folder lie: in cam, or, if others made them, in the folder itself."""
+    return Path(folder) if is_foreign(folder) else Path(folder) / "cam"
+
+
+def is_foreign(folder):
+    """Is this a folder of others' maps, ID.npy, and no output folder of make_seeds?"""
+    return not (Path(folder) / "seeds.json").is_file() and next(Path(folder).glob("*.npy"), None) is not None

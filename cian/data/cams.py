@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from cian.base.files import read_arrays, write_arrays
-from cian.data.cam_exchange import read_npy
-from cian.data.images import IGNORE, read_label
+from cian.data.cam_exchange import read_npy, write_npy
+from cian.data.images import IGNORE, read_image, read_label
 
 
 def save_cam(path, class_ids, maps):
@@ -99,3 +99,15 @@ def check_unit(name, values):
     """Raise ValueError, which starts with `name`, unless every value is in [0, 1] (NaN is not)."""
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(f"{name}: expected values in [0, 1], found {values.min()}..{values.max()}")
+
+
+def has_cam(path, class_ids):
+    """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
+    return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
+
+
+def write_exchange(dataset, cams, output, image_id):
+    """Write output/ID.npy as IRN does, from the maps in folder `cams`."""
+    class_ids, maps = load_cam(cam_path(cams, image_id))
+    size = read_image(dataset.image_path(image_id)).shape[:2]
+    write_npy(output / f"{image_id}.npy", class_ids, maps, resize_maps(maps, size))

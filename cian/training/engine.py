@@ -15,6 +15,7 @@ from cian.data.loader import Loader
 from cian.models.checkpoint import FAST, named_arrays, not_finite, save_checkpoint
 from cian.training.events import Events
 from cian.training.objectives import Objective
+from cian.training.optimizer_state import optimizer_arrays, restore_optimizer
 from cian.training.shares import Turns
 from cian.training.workers import Workers
 
@@ -52,34 +53,6 @@ def make_trainer(net, settings, kvstore):
             parameter.grad_req = "null"
     options = dict(learning_rate=settings.lr, wd=settings.weight_decay, **OPTIMIZERS[settings.optimizer](settings))
     return mx.gluon.Trainer(parameters, settings.optimizer, options, kvstore=kvstore, update_on_kvstore=False)
-
-
-def optimizer_arrays(trainer):
-    """({`opt:NAME:I`: array}, number of updates): the optimizer's state of the first device."""
-    arrays, updater = {}, trainer._updaters[0]
-    for index, state in updater.states.items():
-        for part, value in enumerate(state if isinstance(state, tuple) else (state,)):
-            if value is not None:
-                arrays[f"opt:{trainer._params[index].name}:{part}"] = value.asnumpy()
-    return arrays, trainer._optimizer.num_update
-
-
-def restore_optimizer(trainer, arrays, updates, devices):
-    """Put back what `optimizer_arrays` returned, on every device."""
-    optimizer = trainer._optimizer
-    optimizer.begin_num_update = optimizer.num_update = updates
-    for number, (updater, device) in enumerate(zip(trainer._updaters, devices)):
-        counts = optimizer._all_index_update_counts.setdefault(number, {})
-        for index, parameter in enumerate(trainer._params):
-            if parameter.grad_req == "null":
-                continue
-            parts = []
-            while f"opt:{parameter.name}:{len(parts)}" in arrays:
-                value = arrays[f"opt:{parameter.name}:{len(parts)}"]
-                parts.append(mx.nd.array(value, ctx=device, dtype=value.dtype))
-            updater.states[index] = tuple(parts) if len(parts) > 1 else (parts[0] if parts else None)
-            updater.states_synced[index] = True
-            counts[index] = updates
 
 
 class Fit:
