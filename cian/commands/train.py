@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from cian.base.cli import at_least
 from cian.base.origin import NETWORK, origin_of
 from cian.base.parser import Parser
 from cian.base.runs import folder_digest
 from cian.base.runtime import mx
 from cian.config import Inference, Segmentation, from_arguments, hide
+from cian.config.arguments import at_least
 from cian.data.loader import Examples
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import load_checkpoint
@@ -79,9 +79,9 @@ def main(argv=None):
     plan = training.plan(ids, tags, size, settings.grouping)
     validation = None
     if args.val_list:
-        size, first = Inference.preset(args.preset).test_size, training.devices[0]
+        side, first = Inference.preset(args.preset).test_size, training.devices[0]
         validation = Validation(
-            training.run, objective.net, dataset, args.val_list, args.val_every, settings.epochs, size, first
+            training.run, objective.net, dataset, args.val_list, args.val_every, settings.epochs, side, first
         )
     labels = Path(args.labels)
     labels_digest = folder_digest(labels, ids, ".png")

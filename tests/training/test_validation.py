@@ -60,6 +60,7 @@ def test_mean_iou_by_hand(painted, tmp_path):
 
 
 def test_when_it_is_due_and_which_epoch_is_best(painted, tmp_path):
+    (tmp_path / "run").mkdir()
     watched = validation_of(painted, tmp_path / "run", every=2, epochs=5)
     assert [epoch for epoch in range(5) if watched.due(epoch)] == [1, 3, 4]
     values = iter([0.5, 0.4, 0.6])
@@ -95,8 +96,8 @@ def data(tmp_path_factory):
 
 
 def train(data, output, *options):
-    tool("train", "--preset", "scenes", "--crop", 33, "--batch", 4, "--epochs", 3, "--init", "random", "--workers", 0, "--data",
-         data, "--labels", data / "SegmentationClassAug", "--output", output, *options)  # fmt: skip
+    tool("train", "--preset", "scenes", "--crop", 33, "--batch", 4, "--epochs", 3, "--grouping", "random", "--init", "random", "--workers", 0,
+         "--data", data, "--labels", data / "SegmentationClassAug", "--output", output, *options)  # fmt: skip
 
 
 def events(folder):
