@@ -96,8 +96,8 @@ def data(tmp_path_factory):
 
 
 def train(data, output, *options):
-    tool("train", "--preset", "scenes", "--crop", 33, "--batch", 4, "--epochs", 3, "--grouping", "random", "--init", "random", "--workers", 0,
-         "--data", data, "--labels", data / "SegmentationClassAug", "--output", output, *options)  # fmt: skip
+    small = ["--preset", "scenes", "--crop", "33", "--batch", "4", "--epochs", "3", "--grouping", "random", "--init", "random", "--workers", "0"]
+    tool("train", *small, "--data", data, "--labels", data / "SegmentationClassAug", "--output", output, *options)
 
 
 def events(folder):
