@@ -95,8 +95,11 @@ def data(tmp_path_factory):
     return folder
 
 
+SMALL = {"preset": "scenes", "crop": 33, "batch": 4, "epochs": 3, "grouping": "random", "init": "random", "workers": 0}
+
+
 def train(data, output, *options):
-    small = ["--preset", "scenes", "--crop", "33", "--batch", "4", "--epochs", "3", "--grouping", "random", "--init", "random", "--workers", "0"]
+    small = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
     tool("train", *small, "--data", data, "--labels", data / "SegmentationClassAug", "--output", output, *options)
 
 
