@@ -90,7 +90,7 @@ def parse_args(argv):
     parser = make_parser()
     args = parser.parse_args(argv)
     if (args.results or args.curves) and args.output is None:
-        parser.error("--results and --curves need --output")
+        parser.error(f"--{'results' if args.results else 'curves'} needs --output")
     if args.curves and not args.output.endswith(".png"):
         parser.error(f"--output: {args.output}, expected the name of a picture, .png")
     if not (args.results or args.curves) and args.data is None:

@@ -95,7 +95,7 @@ def test_the_numbers_of_a_finished_stage_are_written(data, tmp_path):
 
 def test_tags_from_elsewhere_reach_the_tools_and_the_names(data, tmp_path):
     write_text(tmp_path / "tags.csv", "id,cat\na,1\n")
-    tags, own = plan_of(data, tmp_path, "--seeds", "0", "--tags", str(tmp_path / "tags.csv")), plan_of(data, tmp_path)
+    tags, own = plan_of(data, tmp_path, "--tags", str(tmp_path / "tags.csv")), plan_of(data, tmp_path)
     for stage in (tags.classifier(), tags.seeds(), tags.masks("resnet101", 0, "ce")):
         words = stage.commands[0]
         assert words[words.index("--tags") + 1] == str(tmp_path / "tags.csv")
@@ -152,8 +152,8 @@ def test_the_scripts_are_sound(name, wanted):
     assert re.search(rf'tables\.py"? {wanted} "\$@"\n', script.read_text(encoding="utf-8"))
 
 
-#: stages of CIAN's second round at version 0.1, whose runs count as finished to this day, and of COMNet's segmentation since its
-#: classifiers are scored on a list of their own (FIDELITY rows C12 to C15)
+#: stages of CIAN's second round at version 0.1, whose runs count as finished to this day, and of COMNet's segmentation since
+#: its classifiers are scored on a list of their own (FIDELITY rows C12 to C15)
 NAMES = {
     "voc12": ("cian_resnet101_data_ce+cp+rt-s0-2bf379d6", "cian_resnet50_data_ce+cp-s0-488be8ea"),
     "animals": ("cian_squeezenet1.1_data_ce+cp+rt-s0-128900b7", "cian_squeezenet1.1_data_ce+cp-s0-706b0e7b"),

@@ -147,7 +147,7 @@ def test_a_training_that_is_watched_is_the_same(data, tmp_path):
 def test_wrong_options(data, tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         train(data, tmp_path, "--val-list", "nowhere")
-    for words, message in ((["--curves", "a"], "--curves need --output"), (["--curves", "a", "--output", "x.jpg"], "x.jpg")):
+    for words, message in ((["--curves", "a"], "--curves needs --output"), (["--curves", "a", "--output", "x.jpg"], "x.jpg")):
         with pytest.raises(SystemExit):
             module_of("report").parse_args(words)
         assert message in capsys.readouterr().err
