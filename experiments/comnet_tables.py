@@ -116,8 +116,7 @@ class COMNetPlan(DataStages):
         words = [part for name, value in changes.items() for part in (f"--{name.replace('_', '-')}", value)]
         scales = ("--cam-scales", ",".join(map(str, self.seeding.cam_scales)))
         own = {"settings": settings_record(settings), "scales": list(self.seeding.cam_scales), "init": digest(self.init)}
-        short = {name: value for name, value in changes.items() if name not in ("batch", "updates")}
-        variant = "-".join(f"{name[0]}{value}" for name, value in short.items())
+        variant = "-".join(f"{name[0]}{value}" for name, value in changes.items() if name not in ("batch", "updates"))
         name = f"comnet_{self.backbone}-{settings.epochs - 1:04d}.params"
 
         def maps(folder, checkpoint, *more):
@@ -156,8 +155,9 @@ class COMNetPlan(DataStages):
         own = {"settings": settings_record(settings), "refinement": settings_record(Refinement.preset(self.args.preset))}
 
         def commands(folder):
-            cams = ("--cams", folder / "maps" / "cam")
-            for name in self.union:
+            other = self.args.cam_list != self.args.list  # else the classifier's maps are all that is needed
+            cams = ("--cams", (folder if other else classifier.folder) / "maps" / "cam")
+            for name in self.union if other else ():
                 yield tool("make_seeds", *self.options, *self.tags, "--list", name, "--checkpoint", self.last(classifier),
                            "--cams-only", *scales, "--output", folder / "maps", *self.devices)  # fmt: skip
             yield tool("train_irn", *self.options, "--list", self.args.list, "--backbone", self.backbone, "--seed", seed, *cams,

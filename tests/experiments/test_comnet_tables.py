@@ -100,6 +100,9 @@ def test_training_and_scoring_list_are_two(data, tmp_path):
     assert option(words_of(walk, "train_irn")[0], "--list") == "train_aug"
     assert option(words_of(walk, "evaluate")[0], "--ground-truth") == str(data / "SegmentationClassAug")
     assert walk.name != plan.walk(0, "both").name
+    same = plan_of(data, tmp_path, "--seeds", "0", "--cam-list", "train_aug")  # the classifier's maps are all there is to make
+    walk, maps = same.walk(0, "both"), same.classifier(0, matching="both").folder / "maps" / "cam"
+    assert not words_of(walk, "make_seeds") and option(words_of(walk, "refine")[0], "--cams") == str(maps)
     (data / "ImageSets" / "Segmentation" / "train.txt").unlink()
     assert plan_of(data, tmp_path).args.cam_list == "train_aug"
     assert plan_of(data, tmp_path, "--preset", "scenes").args.cam_list == "val"
@@ -121,7 +124,7 @@ def test_rows_differ_in_what_they_name(data, tmp_path):
 
 
 def test_the_rows_of_table_5_share_the_features_of_the_boundaries(data, tmp_path):
-    plan = plan_of(data, tmp_path, "--seeds", "1", "--init", "random")
+    plan = plan_of(data, tmp_path, "--seeds", "1", "--init", "random", "--cam-list", "val")
     baseline = plan.classifier(1, matching="none")
     for matching in ("none", "both"):
         walk = plan.walk(1, matching)
