@@ -1,8 +1,10 @@
 """COMNet's Tables I to VII: classifiers with and without matchings, their class activation maps, random walk, segmentation.
 
-`experiments/comnet.sh` sets up the environment and calls this. Class activation is measured on the training images, at the best
-threshold, and at 0.15, IRN's. Tables I, III and IV vary one matching alone, as the paper's numbers show. Table VI trains plain
-DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, a combination neither paper has; VII is VI on COCO.
+`experiments/comnet.sh` sets up the environment and calls this. Class activation and walk are trained on --list and scored on
+--cam-list (VOC: train, 1464 images, as in the paper), at the best threshold, and at 0.15, IRN's. All rows make equally many
+updates. Tables I, III and IV vary one matching alone, as the paper's numbers show; Table II has two rows more than the paper,
+which tell the matching from what comes with it: the baseline on groups with a common class, and inter-matching at test only.
+Table VI trains plain DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, which neither paper has; VII is VI on COCO.
 """
 
 import sys
@@ -19,16 +21,19 @@ from cian.config import BoundaryTraining, Matching, Refinement, Seeding
 
 TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")
 REPORT = "report"
-#: table -> its rows of one matching each, and their setting `matching`
+#: table -> its rows of one matching each: the settings that they change; `at_test`: a matching that the training did not have
 ROWS = {
-    "I": {"baseline": "none"},
+    "I": {"baseline": dict(matching="none")},
     "II": {
-        "Baseline": "none",
-        "Baseline + inter-matching": "inter",
-        "Baseline + intra-matching": "intra",
-        "Baseline + inter-matching + intra-matching": "both",
+        "Baseline": dict(matching="none"),
+        "Baseline, groups with a common class": dict(matching="none", grouping="common"),
+        "Baseline, inter-matching at test only": dict(matching="none", at_test="inter"),
+        "Baseline + inter-matching": dict(matching="inter"),
+        "Baseline + intra-matching": dict(matching="intra"),
+        "Baseline + inter-matching + intra-matching": dict(matching="both"),
     },
 }
+SCORED = "train"  # the paper's list for class activation and walk: IRN trains on train_aug and scores these 1464 images
 #: values of Tables I, III and IV, of which --values takes a part
 VALUES = {"group_size": (2, 3, 4, 5), "alpha": (1.2, 1.5, 1.8, 2.0), "k": (6, 8, 10, 12, 16, 32)}
 FEWER = {"group_size": (2, 3), "alpha": (1.5, 2.0), "k": (8, 16)}
@@ -48,6 +53,9 @@ def parse_args(argv):
     parser.add_argument(
         "--segmentation", default=None, help="backbones of Tables VI and VII (default: those of CIAN's Table 4)"
     )
+    parser.add_argument("--cam-list", default=None, help="list on which class activation and walk are scored (default: train, "
+                        "where the data set has it, else --list; scenes: --val-list, as 80 training images chose the walk's "
+                        "thresholds)")  # fmt: skip
     parser.add_argument("--values", choices=("paper", "fewer"), default=None, help="values of N, alpha and k in Tables I, III "
                         "and IV: the paper's 4 + 4 + 6, or 2 + 3 + 2 of them (default: paper; scenes fewer)")  # fmt: skip
     args = complete(parser, parser.parse_args(argv))
@@ -69,52 +77,102 @@ class COMNetPlan(DataStages):
         scales = {} if args.cam_scales is None else dict(cam_scales=tuple(float(word) for word in args.cam_scales.split(",")))
         default = {} if args.preset != "voc12" else dict(cam_scales=(1.0, 0.5, 1.5, 2.0))
         self.seeding = Seeding.preset(args.preset, **{**default, **scales})
-        self.train_file = self.dataset.list_path(args.list)
+        args.cam_list = args.cam_list or self.scoring_list()
+        listed = {name: self.dataset.read_ids(name) for name in (args.list, args.cam_list)}
+        self.fingerprint["cam"] = self.dataset.fingerprint(listed[args.cam_list])
+        self.truth = self.masks_of(listed[args.cam_list])
+        more = set(listed[args.cam_list]) - set(listed[args.list])
+        self.union = (args.list, args.cam_list) if more else (args.list,)  # lists that have what is trained on and scored
+        self.updates = max(1, len(listed[args.list]) // Matching.preset(args.preset).batch)
         given = self.weights(args.cam_init, self.backbone) or self.weights(args.init, self.backbone)
         self.init = given or self.default_weights()
 
-    def classifier(self, seed, **changes):
-        """A classifier with some settings changed, its class activation maps in FOLDER/maps/cam, and their scores."""
+    def scoring_list(self):
+        """The list that class activation is scored on where no option says it."""
+        if self.args.preset == "scenes":
+            return self.args.val_list  # which of the training images chose the walk's thresholds is not known
+        return SCORED if (self.data / "ImageSets" / "Segmentation" / f"{SCORED}.txt").is_file() else self.args.list
+
+    def masks_of(self, ids):
+        """SegmentationClass, whose borders are void, as in the paper, if it has all masks, else the data set's folder."""
+        published = self.data / "SegmentationClass"
+        return published if all((published / f"{i}.png").is_file() for i in ids) else self.dataset.mask_folder
+
+    def scored_cams(self, *words):
+        """The command that scores maps or masks on --cam-list."""
+        words += ("--list", self.dataset.list_path(self.args.cam_list), "--ground-truth", self.truth, *self.classes)
+        return tool("evaluate", *words)
+
+    def classifier(self, seed, at_test=None, **changes):
+        """A classifier with some settings changed, class activation maps of --cam-list in FOLDER/maps/cam, and their scores.
+
+        at_test: the stage only makes and scores maps, with this matching, of the classifier without.
+        """
         settings = Matching.preset(self.args.preset)
         size = changes.get("group_size", settings.group_size)
-        changes = dict(changes, seed=seed, batch=-(-settings.batch // size) * size)  # whole groups
+        batch = max(1, settings.batch // size) * size  # whole groups, no more images than in the others
+        changes = dict(changes, seed=seed, batch=batch, updates=self.updates)
         settings = Matching.preset(self.args.preset, backbone=self.backbone, **changes)
         words = [part for name, value in changes.items() for part in (f"--{name.replace('_', '-')}", value)]
         scales = ("--cam-scales", ",".join(map(str, self.seeding.cam_scales)))
         own = {"settings": settings_record(settings), "scales": list(self.seeding.cam_scales), "init": digest(self.init)}
-        variant = "-".join(f"{name[0]}{value}" for name, value in changes.items() if name != "batch")
+        variant = "-".join(f"{name[0]}{value}" for name, value in changes.items() if name not in ("batch", "updates"))
+        name = f"comnet_{self.backbone}-{settings.epochs - 1:04d}.params"
+
+        def maps(folder, checkpoint, *more):
+            yield tool("make_seeds", *self.options, *self.tags, "--list", self.args.cam_list, "--checkpoint", checkpoint,
+                       *more, "--cams-only", *scales, "--output", folder / "maps", *self.devices)  # fmt: skip
+            yield self.scored_cams("--cams", folder / "maps" / "cam", "--mark", CAM_THRESHOLD,
+                                   "--curve", folder / "curve", "--json", folder / "cam.json")  # fmt: skip
 
         def commands(folder):
             yield tool("train_cam", "--method", "comnet", *self.options, *self.tags, "--list", self.args.list,
-                       "--backbone", self.backbone, *words, "--init", self.init, "--output", folder, "--resume",
-                       *self.devices)  # fmt: skip
-            last = folder / f"comnet_{self.backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("make_seeds", *self.options, *self.tags, "--list", self.args.list, "--checkpoint", last,
-                       "--cams-only", *scales, "--output", folder / "maps", *self.devices)  # fmt: skip
-            yield self.scored("--cams", folder / "maps" / "cam", "--list", self.train_file, "--mark", CAM_THRESHOLD,
-                              "--curve", folder / "curve", "--json", folder / "cam.json")  # fmt: skip
+                       "--backbone", self.backbone, *words, "--init", self.init, "--output", folder,
+                       "--resume", *self.devices)  # fmt: skip
+            yield from maps(folder, folder / name)
 
-        return self.stage("comnet", self.backbone, variant, own, commands)
+        trained = self.stage("comnet", self.backbone, variant, own, commands)
+        if at_test is None:
+            return trained
+        own = {"at_test": at_test, "scales": own["scales"]}
+        return self.stage(
+            "maps", self.backbone, f"{at_test}-at-test-{variant}", own,
+            lambda folder: maps(folder, trained.folder / name, "--matching", at_test), [trained],
+        )  # fmt: skip
 
     def walk(self, seed, matching):
-        """IRN's random walk on the maps of a classifier: FOLDER/masks of the training list, and their scores."""
+        """IRN's random walk on the maps of a classifier: FOLDER/masks of the training list, and scores on --cam-list.
+
+        Where that is not part of the training list, its masks are in FOLDER/masks_scored.
+        """
         classifier = self.classifier(seed, matching=matching)
         settings = BoundaryTraining.preset(self.args.preset, backbone=self.backbone, seed=seed)
-        # published: ImageNet's features; without any (scenes from scratch) the classifier's own
-        init = self.init if self.init != "random" else self.last(classifier)
-        cams = ("--cams", classifier.folder / "maps" / "cam")
-        common = (*self.options, "--list", self.args.list)
+        # published: ImageNet's features; without any (scenes from scratch) the baseline's, in all rows
+        features = self.classifier(seed, matching="none")
+        init, needs = (self.init, []) if self.init != "random" else (self.last(features), [features])
+        needs = list(dict.fromkeys([classifier, *needs]))
+        scales = ("--cam-scales", ",".join(map(str, self.seeding.cam_scales)))
         own = {"settings": settings_record(settings), "refinement": settings_record(Refinement.preset(self.args.preset))}
 
         def commands(folder):
-            yield tool("train_irn", *common, "--backbone", self.backbone, "--seed", seed, *cams, "--init", init,
-                       "--output", folder, "--resume", *self.devices)  # fmt: skip
+            other = self.args.cam_list != self.args.list  # else the classifier's maps are all that is needed
+            cams = ("--cams", (folder if other else classifier.folder) / "maps" / "cam")
+            for name in self.union if other else ():
+                yield tool("make_seeds", *self.options, *self.tags, "--list", name, "--checkpoint", self.last(classifier),
+                           "--cams-only", *scales, "--output", folder / "maps", *self.devices)  # fmt: skip
+            yield tool("train_irn", *self.options, "--list", self.args.list, "--backbone", self.backbone, "--seed", seed, *cams,
+                       "--init", init, "--output", folder, "--resume", *self.devices)  # fmt: skip
             last = folder / f"irn_{self.backbone}-{settings.epochs - 1:04d}.params"
-            yield tool("refine", *common, *cams, "--refine", "walk", "--checkpoint", last, "--output", folder / "masks",
-                       "--pictures", 8, *self.devices)  # fmt: skip
-            yield self.scored("--predictions", folder / "masks", "--list", self.train_file, "--json", folder / "walk.json")
+            for name, masks in zip(self.union, ("masks", "masks_scored")):
+                yield tool("refine", *self.options, "--list", name, *cams, "--refine", "walk", "--checkpoint", last,
+                           "--output", folder / masks, "--pictures", 8, *self.devices)  # fmt: skip
+            yield self.scored_cams("--predictions", folder / masks, "--json", folder / "walk.json")
 
-        return self.stage("walk", self.backbone, f"{matching}-s{seed}", own, commands, [classifier])
+        return self.stage("walk", self.backbone, f"{matching}-s{seed}", own, commands, needs)
+
+    def stage(self, method, backbone, variant, content, commands, needs=()):
+        """As of DataStages; what is scored on --cam-list depends on its images too."""
+        return super().stage(method, backbone, variant, {**content, "scored": self.fingerprint["cam"]}, commands, needs)
 
     def last(self, classifier):
         """The checkpoint of a classifier stage."""
@@ -144,8 +202,8 @@ def cells(plan, table):
     """What a table consists of: [(stage, row, column, file of scores)]."""
     found = []
     for seed in plan.args.seeds:
-        for row, matching in ROWS.get(table, {}).items():
-            found.append((plan.classifier(seed, matching=matching), row, "mIoU", "cam.json"))
+        for row, changes in ROWS.get(table, {}).items():
+            found.append((plan.classifier(seed, **changes), row, "mIoU", "cam.json"))
         if table in VARIED:
             matching, setting, label = VARIED[table]
             for value in plan.values[setting]:
@@ -168,13 +226,17 @@ def cells(plan, table):
 def measurements(plan, table, cell):
     """The numbers of one cell whose stage is finished; of class activation also that at IRN's threshold."""
     stage, row, column, file = cell
-    scores, record = read_json(stage.folder / file), read_json(stage.folder / "settings.json")
-    data = plan.fingerprint["val" if file.startswith("val") else "train"]
-    more = {} if file != "cam.json" else {"cam_threshold": scores["threshold"], "cam_scales": list(plan.seeding.cam_scales)}
-    yield plan.measurement((f"COMNet {table}", row, column), scores["miou"], stage, record, scores["images"], data, **more)
+    trained = stage if (stage.folder / "settings.json").is_file() else stage.needs[0]  # maps of another stage's classifier
+    scores, record = read_json(stage.folder / file), read_json(trained.folder / "settings.json")
+    data = plan.fingerprint["val" if file.startswith("val") else "cam"]
+    more = {} if file.startswith("val") else {"cam_list": plan.args.cam_list}
+    more.update({"cam_scales": list(plan.seeding.cam_scales)} if file == "cam.json" else {})
+    at_best = {"cam_threshold": scores["threshold"]} if file == "cam.json" else {}
+    where = f"COMNet {table}", row, column
+    yield plan.measurement(where, scores["miou"], stage, record, scores["images"], data, **more, **at_best)
     for threshold, value in scores.get("miou_at", {}).items():
         where = f"COMNet {table}", row, f"{column} at threshold {threshold}"
-        yield plan.measurement(where, value, stage, record, scores["images"], data, cam_scales=more["cam_scales"])
+        yield plan.measurement(where, value, stage, record, scores["images"], data, **more)
 
 
 def main(argv=None):

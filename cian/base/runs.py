@@ -54,7 +54,7 @@ class Run:
     def __init__(self, folder, name, write=True):
         self.folder, self.name, self.write = Path(folder), name, write
         self.settings_path, self.log_path = self.folder / "settings.json", self.folder / "log.jsonl"
-        self.state_path = self.folder / "resume.npz"
+        self.state_path, self.best_path = self.folder / "resume.npz", self.folder / "best.json"
         self.identity = None  # what decides the run: its record without the circumstances
 
     def open(self, record, resume):
@@ -133,9 +133,15 @@ class Run:
         return sorted(self.folder.glob(f"{self.name}-[0-9][0-9][0-9][0-9].params"))
 
     def keep_newest(self, count):
-        """Remove all but the newest `count` checkpoints."""
+        """Remove all but the newest `count` checkpoints and the one that best.json names."""
+        best = self.best()
         for path in self.checkpoints()[:-count]:
-            path.unlink()
+            if best is None or path.name != best["checkpoint"]:
+                path.unlink()
+
+    def best(self):
+        """What best.json says: epoch, val_miou, list and checkpoint (a file name); None where there is none."""
+        return read_record(self.best_path) if self.best_path.exists() else None
 
     def save_state(self, arrays, **numbers):
         """Write {name: numpy array} and whole numbers as resume.npz."""
@@ -165,7 +171,8 @@ def describe_difference(key, found, wanted):
     """`key was A, now B`; of two dicts only the entries that differ."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         inner = [k for k in sorted(set(found) | set(wanted)) if found.get(k) != wanted.get(k)]
-        return ", ".join(f"{k} was {found.get(k)!r}, now {wanted.get(k)!r}" for k in inner)
+        was = {k: f"{found[k]!r}" if k in found else "not known to the code of then" for k in inner}
+        return ", ".join(f"{k} was {was[k]}, now {wanted.get(k)!r}" for k in inner)
     return f"{key} was {found!r}, now {wanted!r}"
 
 

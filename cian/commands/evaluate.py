@@ -24,7 +24,8 @@ def make_parser():
     parser = Parser("cian evaluate", __doc__, EXAMPLE)
     measured = parser.add_mutually_exclusive_group(required=True)
     measured.add_argument("--predictions", type=Path, metavar="DIR", help="folder with ID.png, class indices")
-    measured.add_argument("--cams", type=Path, metavar="DIR", help="class activation maps (CAM) of `cian make_seeds`, ID.npz")
+    measured.add_argument("--cams", type=Path, metavar="DIR", help="class activation maps (CAM): ID.npz of `cian "
+                          "make_seeds`, or ID.npy as IRN and WeakTr write them")  # fmt: skip
     parser.add_argument("--curve", type=Path, help="with --cams: write mean IoU by threshold to CURVE.csv and CURVE.png")
     parser.add_argument(
         "--mark", type=float, metavar="THRESHOLD", help="with --cams: another threshold to measure at and mark, in (0, 1)"

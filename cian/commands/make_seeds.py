@@ -13,25 +13,27 @@ from pathlib import Path
 
 from cian.base.claims import fill
 from cian.base.cli import add_backbone, add_preset, chosen_backbone
-from cian.base.files import check_space, read_json, read_record, write_json
-from cian.base.locks import RECORDING, locked
+from cian.base.files import check_space, read_json, read_record
 from cian.base.origin import origin_of
 from cian.base.outputs import check_inputs, claim_output
 from cian.base.parallel import map_parallel, stream_parallel
 from cian.base.parser import Parser
 from cian.base.places import add_places, places, take_shard
 from cian.base.progress import Progress
-from cian.base.runs import file_digest, settings_record
+from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Classifier, Seeding, add_arguments, from_arguments, hide
 from cian.config.arguments import positive
-from cian.data.cams import load_cam
+from cian.data.cam_exchange import cam_folder, is_foreign
+from cian.data.cams import has_cam, write_exchange
 from cian.data.check import check_images
 from cian.data.voc import open_dataset
+from cian.models.comnet import MATCHINGS
 from cian.seeds import saliency
 from cian.seeds.classifiers import SETTINGS as METHODS
 from cian.seeds.classifiers import map_worker, network_record
-from cian.seeds.seeds import OVERLAPS, SALIENCY_THRESHOLD, substituted_ids, write_seed
+from cian.seeds.recipe import make_recipe, remove_other_seeds
+from cian.seeds.seeds import OVERLAPS, write_seed
 
 EXAMPLE = """cian make_seeds --checkpoint runs/cam/cam_vgg16-0014.params --data VOC2012 --output runs/seeds"""
 
@@ -43,7 +45,10 @@ def make_parser():
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", metavar="FILE", help="parameters of a classifier made by `cian train_cam`")
     source.add_argument(
-        "--maps", metavar="DIR", help="output folder of another run, whose maps are used; only the seeds are made"
+        "--maps",
+        metavar="DIR",
+        help="output folder of another run, whose maps are used, so that only the seeds are made; or of ID.npy, as IRN and "
+        "WeakTr write them",
     )
     add_backbone(parser, Classifier)
     parser.add_argument(
@@ -58,6 +63,12 @@ def make_parser():
     parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
     parser.add_argument("--saliency-maps", default=None, help="folder of grey maps ID.png to use instead of an embedded method")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the maps and seeds")
+    parser.add_argument("--npy", action="store_true", help="also write the maps as IRN does, to OUTPUT/npy/ID.npy")
+    parser.add_argument(
+        "--matching",
+        choices=MATCHINGS,
+        help="of comnet: matching at test, where it is not that of the training; only inter-matching can come or go",
+    )
     parser.add_argument("--cams-only", action="store_true", help="stop after the class activation maps: no saliency, no seeds")
     parser.add_argument(
         "--overlap",
@@ -87,40 +98,14 @@ def parse_args(argv):
     args = parser.parse_args(argv)
     if args.cams_only and args.maps:
         parser.error("--cams-only and --maps leave nothing to do")
+    if args.matching and args.maps:
+        parser.error("--matching needs --checkpoint")
     return args
-
-
-def has_cam(path, class_ids):
-    """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
-    return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
-
-
-def make_recipe(args, settings, method, ids):
-    """What decides the seeds, given the maps: thresholds, overlap, and the ids whose seed is their ground truth."""
-    own = SALIENCY_THRESHOLD if args.saliency_maps else saliency.METHODS[method].background
-    return {
-        "cam_threshold": settings.cam_threshold,
-        "saliency_threshold": settings.saliency_threshold if settings.saliency_threshold >= 0 else own,
-        "overlap": args.overlap,
-        "substitute": args.substitute,
-        "substitute_seed": args.seed,
-        "substituted": substituted_ids(ids, args.substitute, args.seed),
-    }
-
-
-def remove_other_seeds(output, recipe):
-    """Remove all seeds in the folder if its recipe.json says that they were made differently; write recipe.json."""
-    path = output / "recipe.json"
-    with locked(output, lambda: None, RECORDING):  # another process may do the same at the same moment
-        if path.exists() and read_json(path) != recipe:
-            for seed in (output / "seeds").glob("*.png"):
-                seed.unlink()
-        write_json(path, recipe)
 
 
 def find_saliency(args, dataset, output, ids):
     """{id: path of its saliency map}: where it will be, or that of a folder, whose maps are checked."""
-    given = args.saliency_maps or (args.maps and Path(args.maps) / "saliency")
+    given = args.saliency_maps or (args.maps and not is_foreign(args.maps) and Path(args.maps) / "saliency")
     if not given:
         return {i: output / "saliency" / f"{i}.png" for i in ids}
     maps = saliency.find_maps(given, ids)
@@ -135,6 +120,8 @@ def main(argv=None):
     args = parse_args(argv)
     origin = origin_of(args.checkpoint)
     args.preset, args.method = origin.decide_preset(args.preset), origin.decide("method", args.method, "cam")
+    if args.matching and args.method != "comnet":
+        raise ValueError(f"--matching {args.matching}: the checkpoint is one of {args.method}, expected one of comnet")
     if args.checkpoint:
         args.backbone = chosen_backbone(origin, args, METHODS.get(args.method, Classifier))
     settings = from_arguments(args, Seeding)
@@ -162,20 +149,24 @@ def main(argv=None):
     record = maps_record(args, settings, method, dataset, tags)
     claim_output(output, "seeds.json", record, inputs, remade=("tags",), together=True)
     if not args.maps:
-        make_maps(args, settings, method, dataset, tags, maps, output)
+        make_maps(args, settings, dataset, tags, output)
+    if not (args.saliency_maps or args.cams_only) and (not args.maps or is_foreign(args.maps)):
+        make_saliency(args, method, dataset, maps, output)
+    cams = cam_folder(args.maps or output)
+    if args.npy:
+        run_all(functools.partial(write_exchange, dataset, cams, output / "npy"), ids, "npy", args.workers)
     if args.cams_only:
         print(output / "cam")
         return
     remove_other_seeds(output, recipe)
     substituted = set(recipe["substituted"])
     items = [(i, maps[i], i in substituted) for i in ids]
-    cams = Path(args.maps or output) / "cam"
     run_all(functools.partial(write_seed, dataset, output, cams, recipe), items, "seeds", args.workers)
     print(output / "seeds")
 
 
-def make_maps(args, settings, method, dataset, tags, maps, output):
-    """Write the class activation and, without --saliency-maps or --cams-only, the saliency of the images that lack them."""
+def make_maps(args, settings, dataset, tags, output):
+    """Write the class activation of the images that lack it."""
 
     def has_map(image_id):
         return has_cam(output / "cam" / f"{image_id}.npz", tags[image_id])
@@ -184,28 +175,34 @@ def make_maps(args, settings, method, dataset, tags, maps, output):
     if todo:
         where = places(args.devices, args.processes, len(todo))
         network = args.checkpoint, args.method, args.backbone, len(dataset.classes) - 1
-        with Workers(functools.partial(map_worker, network, settings.cam_scales, output / "cam"), where) as workers:
+        make = functools.partial(map_worker, network, settings.cam_scales, output / "cam", matching=args.matching)
+        with Workers(make, where) as workers:
 
             def run(names):
                 return workers.run((i, dataset.image_path(i), tags[i]) for i in names)
 
             show(fill(output / "cam", todo, has_map, run), len(tags), len(todo), "activation maps")
-    if not (args.saliency_maps or args.cams_only):
-        todo = [i for i in tags if not maps[i].exists()]
-        write = functools.partial(saliency.write_saliency, dataset, output / "saliency", method)
 
-        def run_saliency(names):
-            return stream_parallel(write, ((i,) for i in names), args.workers)
 
-        done = fill(output / "saliency", todo, lambda i: maps[i].exists(), run_saliency)
-        show(done, len(tags), len(todo), "saliency")
+def make_saliency(args, method, dataset, maps, output):
+    """Write the saliency of the images that lack it; maps: {id: path of its file}."""
+    todo = [i for i in maps if not maps[i].exists()]
+    write = functools.partial(saliency.write_saliency, dataset, output / "saliency", method)
+
+    def run(names):
+        return stream_parallel(write, ((i,) for i in names), args.workers)
+
+    show(fill(output / "saliency", todo, lambda i: maps[i].exists(), run), len(maps), len(todo), "saliency")
 
 
 def maps_record(args, settings, method, dataset, tags):
     """What the maps were made of, for seeds.json; with --maps ValueError if they lack one or were made differently."""
+    if args.maps and is_foreign(args.maps):
+        own = {"cam_scales": None, "saliency": args.saliency_maps or method}
+        return {"cams": folder_digest(args.maps, list(tags), ".npy"), "made_with": own, "classes": list(dataset.classes)}
     if not args.maps:
         own = {"cam_scales": settings_record(settings)["cam_scales"], "saliency": args.saliency_maps or method}
-        network = network_record(args.checkpoint, args.method, args.backbone)
+        network = network_record(args.checkpoint, args.method, args.backbone, args.matching)
         return {
             "checkpoint": file_digest(args.checkpoint),
             "made_with": own,
@@ -223,6 +220,8 @@ def maps_record(args, settings, method, dataset, tags):
 def recorded_saliency(args):
     """The method whose saliency maps --maps holds; None where they come from --saliency-maps, which is then needed again."""
     path = Path(args.maps) / "seeds.json"
+    if is_foreign(args.maps):
+        return None
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected --maps to be an output folder of make_seeds.py")
     made_with = read_record(path).get("made_with")

@@ -22,7 +22,7 @@ from cian.base.runs import file_digest, folder_digest, settings_record
 from cian.base.workers import Workers
 from cian.config import Refinement, add_arguments, from_arguments
 from cian.config.arguments import positive
-from cian.data.cams import load_cam
+from cian.data.cams import cam_path, load_cam
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.figures.refinement import refinement_sheet
@@ -37,7 +37,8 @@ EXAMPLE = (
 
 def make_parser():
     parser = Parser("cian refine", __doc__, EXAMPLE)
-    parser.add_argument("--cams", required=True, metavar="DIR", help="class activation maps (CAM) of `cian make_seeds`, ID.npz")
+    parser.add_argument("--cams", required=True, metavar="DIR", help="class activation maps (CAM): ID.npz of `cian "
+                        "make_seeds`, or ID.npy as IRN and WeakTr write them")  # fmt: skip
     parser.add_argument("--data", required=True, metavar="ROOT", help="data set in VOC layout")
     parser.add_argument("--list", default="train_aug", help="list of ids: a name, or a text file (default: train_aug)")
     parser.add_argument("--refine", choices=USED, default="walk", help="how the masks are made (default: walk)")
@@ -74,7 +75,7 @@ def write_sheet(args, settings, dataset, ids):
         device = chosen_devices(args.devices)[0]
         net = load_boundary_network(args.checkpoint, args.backbone, device)
     for image_id in [ids[at] for at in np.unique(np.linspace(0, len(ids) - 1, args.pictures).astype(int))]:
-        class_ids, maps = load_cam(Path(args.cams) / f"{image_id}.npz")
+        class_ids, maps = load_cam(cam_path(args.cams, image_id))
         image, truth = read_image(dataset.image_path(image_id)), dataset.mask_path(image_id)
         truth = read_label(truth) if truth.is_file() else None
         mask, boundary = read_label(output / f"{image_id}.png"), None
@@ -92,7 +93,8 @@ def main(argv=None):
     dataset = open_dataset(args.data)
     origin.check_classes(dataset.classes, args.data)
     ids = dataset.read_ids(args.list)
-    record = {"refine": args.refine, "cams": folder_digest(args.cams, ids, ".npz"), "classes": list(dataset.classes)}
+    cams = folder_digest(args.cams, ids, cam_path(args.cams, ids[0]).suffix)
+    record = {"refine": args.refine, "cams": cams, "classes": list(dataset.classes)}
     record["settings"] = {name: settings_record(settings)[name] for name in USED[args.refine]}
     if args.checkpoint:
         record["checkpoint"] = file_digest(args.checkpoint)

@@ -2,10 +2,10 @@
 
 --results reads folders with results.jsonl, such as experiments/results/animals, and writes OUTPUT/REPORT.html (one file that
 needs no other), REPORT.md with its plots, and numbers.csv: what the papers claim and what was measured, with intervals, then
-their tables with the measured numbers, and the sources. --run reads the folder that experiments/quickstart.sh writes; prints
-and writes RUN/summary.md, and RUN/sheet.png. --seeds-folder reads a folder of `cian make_seeds` and writes random.png and
-worst.png there: image, CAM of each class, saliency, seed and truth of some images drawn at random, and of those whose seeds
-have the lowest IoU.
+their tables with the measured numbers, and the sources. --curves draws the losses of some trainings to one picture. --run reads
+the folder that experiments/quickstart.sh writes; prints and writes RUN/summary.md, and RUN/sheet.png. --seeds-folder reads a
+folder of `cian make_seeds` and writes random.png and worst.png there: image, CAM of each class, saliency, seed and truth of
+some images drawn at random, and of those whose seeds have the lowest IoU.
 """
 
 import logging
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cian.base.files import read_json, write_text
+from cian.base.files import read_json, write_bytes, write_text
 from cian.base.parser import Parser
 from cian.base.progress import Progress
 from cian.base.results import read_paper, read_results
@@ -28,8 +28,9 @@ from cian.evaluation.seeds import score_seeds, worst
 from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.report.content import build_report
 from cian.report.files import FIGURES, read_pictures, write_report
+from cian.report.plots import training_curves
 from cian.report.sections import CURVES
-from cian.report.training_log import keep_curves, read_curves
+from cian.report.training_log import keep_curves, read_curves, read_log, thin
 from cian.seeds.saliency import find_maps, read_saliency
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ def make_parser():
         "--seeds-folder", "--seeds", metavar="DIR", help="folder of `cian make_seeds`: cam, saliency and seeds"
     )
     hide(seeds, "--seeds")
+    source.add_argument("--curves", nargs="+", metavar="RUN", help="run folders whose losses are drawn beside each other, and "
+                        "val_miou where it was measured, to the picture --output")  # fmt: skip
     source.add_argument("--results", action="append", metavar="DIR", help="folder of results.jsonl; may be given several times")
     parser.add_argument("--data", metavar="ROOT", help="with --run and --seeds-folder, which need it: data set in VOC layout")
     parser.add_argument("--sheet-list", help="with --run: text file of the ids to draw; their CAM and seeds are in RUN/sheet")
@@ -70,7 +73,7 @@ def make_parser():
     )
     hide(seed, "--sheet-seed")
     parser.add_argument("--workers", type=positive, default=None, help="processes that score seeds (default: all processors)")
-    parser.add_argument("--output", help="with --results, which needs it: folder of the report")
+    parser.add_argument("--output", help="with --results and --curves, which need it: folder of the report; the picture, .png")
     parser.add_argument("--paper", default=PAPER, help="with --results: the papers' numbers (default: experiments/paper.csv)")
     parser.add_argument("--runs", help="with --results: folder of the run folders; the curves of their logs are kept in "
                         "curves.jsonl beside the measurements, where later reports find them (default: none)")  # fmt: skip
@@ -86,9 +89,11 @@ def make_parser():
 def parse_args(argv):
     parser = make_parser()
     args = parser.parse_args(argv)
-    if args.results is not None and args.output is None:
-        parser.error("--results needs --output")
-    if args.results is None and args.data is None:
+    if (args.results or args.curves) and args.output is None:
+        parser.error(f"--{'results' if args.results else 'curves'} needs --output")
+    if args.curves and not args.output.endswith(".png"):
+        parser.error(f"--output: {args.output}, expected the name of a picture, .png")
+    if not (args.results or args.curves) and args.data is None:
         parser.error("--run and --seeds-folder need --data")
     if args.photographs and args.figures is None:
         parser.error("--photographs needs --figures")
@@ -207,6 +212,14 @@ def report_results(args):
     print(f"{len(measurements)} measurements: {', '.join(map(str, paths))}")
 
 
+def report_curves(args):
+    """Draw the curves of some runs: a panel for each loss term, a line for each run."""
+    logs = {str(run): thin(read_log(Path(run) / "log.jsonl")) for run in args.curves}
+    terms = list(dict.fromkeys(term for curves in logs.values() for term in curves))
+    write_bytes(Path(args.output), training_curves({run: [curves] for run, curves in logs.items()}, terms))
+    print(args.output)
+
+
 def command(args):
     """The command that makes a report again from what is kept: without run folders and drawn pictures; folders as in the
     repository."""
@@ -224,6 +237,8 @@ def main(argv=None):
     args = parse_args(argv)
     if args.results is not None:
         report_results(args)
+    elif args.curves is not None:
+        report_curves(args)
     elif args.seeds_folder is None:
         report_run(args)
     else:

@@ -6,13 +6,15 @@ from cian.base.origin import NETWORK, origin_of
 from cian.base.parser import Parser
 from cian.base.runs import folder_digest
 from cian.base.runtime import mx
-from cian.config import Segmentation, from_arguments, hide
+from cian.config import Inference, Segmentation, from_arguments, hide
+from cian.config.arguments import at_least
 from cian.data.loader import Examples
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import load_checkpoint
 from cian.models.pretrained import load_pretrained
 from cian.training.objectives import SegmentationObjective, multi_hot
 from cian.training.tool import Training, add_training_options
+from cian.training.validation import Validation
 
 EXAMPLE = """cian train --data VOC2012 --labels runs/seeds/seeds --init gluoncv:resnet101_v2 --output runs/round1"""
 
@@ -27,6 +29,10 @@ def make_parser():
         help="labels to train on, ID.png: seeds, or masks of round one; 255 unlabelled",
     )
     hide(labels, "--seeds")
+    parser.add_argument("--val-list", metavar="LIST", help="measure the mean IoU on this list after an epoch, quickly: stride "
+                        "8, one scale, no CRF; it goes to the log, and best.json names the best epoch, whose checkpoint is "
+                        "kept. The papers do not choose by it (default: not measured)")  # fmt: skip
+    parser.add_argument("--val-every", type=at_least(1), default=1, metavar="N", help="after every Nth epoch (default: 1)")
     add_training_options(parser, Segmentation)
     parser.set_defaults(preset=None)  # not given: of round two's network that of its run
     return parser
@@ -71,6 +77,12 @@ def main(argv=None):
     training.check_space(objective.net)
     size = settings.group_size
     plan = training.plan(ids, tags, size, settings.grouping)
+    validation = None
+    if args.val_list:
+        side, first = Inference.preset(args.preset).test_size, training.devices[0]
+        validation = Validation(
+            training.run, objective.net, dataset, args.val_list, args.val_every, settings.epochs, side, first
+        )
     labels = Path(args.labels)
     labels_digest = folder_digest(labels, ids, ".png")
     training.check_labels(dataset, ids, labels, tags)
@@ -83,4 +95,4 @@ def main(argv=None):
         hot[:, 0] = 1  # completion by tags may always use the background
         return tuple(array.reshape((-1, size) + array.shape[1:]) for array in (images, crops, hot))  # (P G, ..) -> (P, G, ..)
 
-    print(training.fit(objective, plan, examples.make_batch, to_arrays))
+    print(training.fit(objective, plan, examples.make_batch, to_arrays, validation))

@@ -20,7 +20,6 @@ from cian.data.loader import Examples
 from cian.data.long_side import LongSideExamples
 from cian.data.voc import open_dataset
 from cian.evaluation.metrics import mean_average_precision
-from cian.models.comnet import MATCHINGS
 from cian.models.pretrained import load_pretrained
 from cian.seeds.classifiers import SETTINGS, score_worker
 from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
@@ -59,8 +58,8 @@ def measure(network, devices, dataset, ids, tags, flip=False):
 
 
 def group_size(method, settings):
-    """Images in a group of the training: those that inter-matching matches, else one."""
-    return settings.group_size if method == "comnet" and MATCHINGS[settings.matching][0] else 1
+    """Images in a group of the training: those that are matched or share a class, else one."""
+    return settings.images_together if method == "comnet" else 1
 
 
 def prepare_cam(training, dataset):
@@ -101,7 +100,8 @@ def main(argv=None):
     make = prepare_comnet if args.method == "comnet" else prepare_cam
     objective, examples = make(training, dataset)
     training.check_space(objective.net)
-    plan = training.plan(ids, tags, size, "common" if size > 1 else "random")
+    grouping = settings.grouping if args.method == "comnet" else "random"
+    plan = training.plan(ids, tags, size, grouping, getattr(settings, "updates", 0))
     training.begin("train_cam", dataset, ids, tags)
 
     def to_arrays(batch_ids, made):

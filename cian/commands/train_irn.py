@@ -13,6 +13,7 @@ from cian.base.progress import Progress
 from cian.base.runs import folder_digest, settings_record
 from cian.config import BoundaryTraining, from_arguments
 from cian.data.boundary_examples import BoundaryExamples
+from cian.data.cams import cam_path
 from cian.data.check import check_images, check_labels
 from cian.data.voc import open_dataset
 from cian.inference.cam_labels import write_confident_label
@@ -24,7 +25,8 @@ EXAMPLE = """cian train_irn --data VOC2012 --cams runs/seeds/cam --init gluoncv:
 
 def make_parser():
     parser = Parser("cian train_irn", __doc__, EXAMPLE)
-    parser.add_argument("--cams", required=True, metavar="DIR", help="class activation maps (CAM) of `cian make_seeds`, ID.npz")
+    parser.add_argument("--cams", required=True, metavar="DIR", help="class activation maps (CAM): ID.npz of `cian "
+                        "make_seeds`, or ID.npy as IRN and WeakTr write them")  # fmt: skip
     add_training_options(parser, BoundaryTraining, with_tags=False)
     return parser
 
@@ -68,7 +70,7 @@ def main(argv=None):
     labels = training.run.folder / "labels"
     examples = BoundaryExamples(dataset, labels, settings.crop, settings.train_scales, tuple(fill.tolist()))
     plan = training.plan(ids)
-    cams_digest = folder_digest(args.cams, ids, ".npz")
+    cams_digest = folder_digest(args.cams, ids, cam_path(args.cams, ids[0]).suffix)
     training.begin("train_irn", dataset, ids, cams=cams_digest)
     if training.run.write and not training.run.begun:
         made_of = {"cams": cams_digest, "data": dataset.fingerprint(ids), "settings": settings_record(settings)}

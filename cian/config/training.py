@@ -111,7 +111,7 @@ def frozen_layers(backbone: str) -> str:
 class Matching(Training):
     """Training of COMNet's classifier (its Sec. IV-B, and IRN's published code where that is silent; see FIDELITY.md).
 
-    Its grouping applies where images match each other; without inter-matching every image is on its own, as in IRN.
+    Groups are of group_size images where images match each other, or share a class; else every image is on its own, as in IRN.
     """
 
     title = "COMNet's training"
@@ -131,6 +131,12 @@ class Matching(Training):
     schedule: str = setting("iteration", "poly decay stepped per iteration, as published, or per epoch", ("epoch", "iteration"))
     matching: str = setting("both", "matchings of the last features (Table II)", ("none", "inter", "intra", "both"))
     group_size: int = setting(2, "images that are matched with each other (N of Table I)", least=1)
+    grouping: str = setting(
+        "common", "groups with a common class, or random images (without inter-matching: random, IRN)", ("common", "random")
+    )
+    updates: int = setting(
+        0, "updates in an epoch, by another walk over the list where it gives fewer; 0: as many as it gives", least=0
+    )
     alpha: float = setting(1.5, "factor on the features where images match (Eq. 5, Table III)", least=0)
     side: str = setting("cam", "side of a mask that counts: larger mean class activation, or feature norm", ("cam", "norm"))
     padding: str = setting(
@@ -139,18 +145,34 @@ class Matching(Training):
     k: int = setting(8, "points that each point is matched with in its image (Table IV)", least=1)
     distance: str = setting("l2", "nearest points: Euclidean, or largest inner product (Eq. 6)", ("l2", "dot"))
     residual: bool = setting(True, "intra-matching adds to the features; without it, it takes their place (Eq. 8)")
+    match_init: str = setting(
+        "default", "start of intra-matching: default, PyTorch's, with a bias; or zero, without", ("default", "zero")
+    )
+
+    @property
+    def matches_images(self) -> bool:
+        """Has it inter-matching?"""
+        return self.matching in ("inter", "both")
+
+    @property
+    def images_together(self) -> int:
+        """Images that make a group of a batch."""
+        return self.group_size if self.matches_images or self.grouping == "common" else 1
 
     @classmethod
     def preset(cls: Type["Matching"], name: str = "voc12", **changes: Any) -> "Matching":
-        """As Settings.preset; `freeze`, unless given, is decided by the backbone, see frozen_layers."""
+        """As Settings.preset; unless given, the backbone decides `freeze`, see frozen_layers, and `matching` `grouping`."""
         settings = super().preset(name, **changes)
-        return settings if "freeze" in changes else replace(settings, freeze=frozen_layers(settings.backbone))
+        decided = dict(
+            freeze=frozen_layers(settings.backbone), grouping="common" if settings.matches_images else "random"
+        )
+        return replace(settings, **{name: value for name, value in decided.items() if name not in changes})
 
     presets = {
         "voc12": {},
         "animals": dict(
             backbone="squeezenet1.1",
-            long_side=(240, 352),
+            long_side=(100, 200),  # to the crop as in IRN, 0.625 to 1.25: the crops show most of the image
             crop=161,
             batch=8,
             optimizer="adam",
@@ -159,7 +181,7 @@ class Matching(Training):
         "scenes": dict(
             backbone="resnet10",
             batchnorm="trained",
-            long_side=(136, 200),
+            long_side=(80, 160),
             crop=129,
             epochs=12,
             optimizer="adam",

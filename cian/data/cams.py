@@ -1,4 +1,7 @@
-"""Files of class activation maps (CAM), `ID.npz`, and of labels made from them, `ID.png`: what seeds are made from and are."""
+"""Files of class activation maps (CAM), `ID.npz`, and of labels made from them, `ID.png`: what seeds are made from and are.
+
+Others' `ID.npy` are read in their place, see cam_exchange.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,8 @@ import cv2
 import numpy as np
 
 from cian.base.files import read_arrays, write_arrays
-from cian.data.images import IGNORE, read_label
+from cian.data.cam_exchange import read_npy, write_npy
+from cian.data.images import IGNORE, read_image, read_label
 
 
 def save_cam(path, class_ids, maps):
@@ -22,13 +26,23 @@ def save_cam(path, class_ids, maps):
     write_arrays(path, {"classes": class_ids.astype(np.int64), "maps": maps.astype(np.float16)})
 
 
+def cam_path(folder, image_id):
+    """Path of the CAM file of an image: folder/ID.npz, or ID.npy, as others write it, where only that is there."""
+    paths = [Path(folder) / f"{image_id}{ending}" for ending in (".npz", ".npy")]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
 def load_cam(path):
-    """Read what `save_cam` wrote: class ids int64 (C,) and maps float16 (C, h, w) in [0, 1].
+    """Read what `save_cam` wrote, or of ID.npy what other code did: class ids int64 (C,) and maps float16 (C, h, w) in [0, 1].
 
     FileNotFoundError, or ValueError when the file is cut short, holds other arrays or other values; both name the file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such CAM file")
+    if Path(path).suffix == ".npy":
+        class_ids, maps = read_npy(path)
+        check_cam(path, class_ids, maps)
+        return class_ids, maps.astype(np.float16)
     found = read_arrays(path, "CAM file")
     if set(found) != {"classes", "maps"}:
         raise ValueError(f"{path}: expected the arrays classes and maps, found {', '.join(sorted(found)) or 'none'}")
@@ -85,3 +99,15 @@ def check_unit(name, values):
     """Raise ValueError, which starts with `name`, unless every value is in [0, 1] (NaN is not)."""
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(f"{name}: expected values in [0, 1], found {values.min()}..{values.max()}")
+
+
+def has_cam(path, class_ids):
+    """Is there a CAM file of just these classes? One of other tags does not count; ValueError for one that is broken."""
+    return path.exists() and tuple(load_cam(path)[0]) == tuple(class_ids)
+
+
+def write_exchange(dataset, cams, output, image_id):
+    """Write output/ID.npy as IRN does, from the maps in folder `cams`."""
+    class_ids, maps = load_cam(cam_path(cams, image_id))
+    size = read_image(dataset.image_path(image_id)).shape[:2]
+    write_npy(output / f"{image_id}.npy", class_ids, maps, resize_maps(maps, size))

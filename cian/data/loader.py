@@ -55,7 +55,8 @@ class Examples:
 class Plan:
     """Which images make up which batch of an epoch: shuffled, grouped, cut into batches.
 
-    group_size 1 makes plain shuffled batches. rank and ranks: this process's share of every batch, whole groups.
+    group_size 1 makes plain shuffled batches. rank and ranks: this process's share of every batch, whole groups. updates:
+    batches of an epoch, by further shuffled walks over the list where one gives fewer; 0: those of one walk.
     """
 
     ids: Tuple[str, ...]
@@ -66,18 +67,26 @@ class Plan:
     seed: int = 0
     rank: int = 0
     ranks: int = 1
+    updates: int = 0
 
     def epoch(self, epoch):
         """List of batches; a batch is a list of (group of ids, tuple of random keys), this rank's share."""
+        batches = self._walk((self.seed, epoch))
+        while len(batches) < self.updates:
+            batches += self._walk((self.seed, epoch, len(batches)))
+        return [self._share(index, epoch, groups) for index, groups in enumerate(batches[: self.updates or None])]
+
+    def _walk(self, seed):
+        """The batches of one shuffled walk over the list: lists of groups of ids; ValueError where there is none."""
         order = list(self.ids)
-        np.random.default_rng((self.seed, epoch)).shuffle(order)
+        np.random.default_rng(seed).shuffle(order)
         batches = batches_of_groups(order, self.tags, self.group_size, self.batch, self.grouping)
         if not batches:
             raise ValueError(
                 f"no batch of {self.batch} images in groups of {self.group_size} can be made from the "
                 f"{len(order)} images of the list; use a smaller batch or a longer list"
             )
-        return [self._share(index, epoch, groups) for index, groups in enumerate(batches)]
+        return batches
 
     def _share(self, index, epoch, groups):
         size = len(groups) // self.ranks

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from cian.base.files import replacing, write_text
 from cian.base.parallel import map_parallel
-from cian.data.cams import load_cam, resize_maps
+from cian.data.cams import cam_path, load_cam, resize_maps
 from cian.data.images import IGNORE, LABEL_ENDINGS, find_file, read_label
 from cian.evaluation.metrics import Scores, confusion_matrix
 
@@ -173,7 +173,7 @@ def _score_file(seeds, truths, classes, name):
 def _count_chunk(cams, truths, classes, levels, ids):
     total = np.zeros((classes, len(levels) + 1, classes), np.int64)
     for name in ids:
-        path, mask = cams / f"{name}.npz", find_file(truths, name, LABEL_ENDINGS)
+        path, mask = cam_path(cams, name), find_file(truths, name, LABEL_ENDINGS)
         class_ids, maps = load_cam(path)
         truth = read_label(mask)
         if class_ids.size and class_ids.max() >= classes:

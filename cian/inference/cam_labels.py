@@ -4,11 +4,10 @@ Ahn, Cho and Kwak, "Weakly Supervised Learning of Instance Segmentation with Int
 Source: the published code's `step/cam_to_ir_label.py`, whose CRF has narrower colours than CIAN's.
 """
 
-from pathlib import Path
 
 import numpy as np
 
-from cian.data.cams import load_cam, resize_maps
+from cian.data.cams import cam_path, load_cam, resize_maps
 from cian.data.images import IGNORE, read_image, write_label
 from cian.inference.crf import CRFSettings, dense_crf
 
@@ -82,7 +81,7 @@ def confident_label(
 
 def write_confident_label(dataset, cams, folder, settings, image_id):
     """Write folder/ID.png, the `confident_label` of one image by config.BoundaryTraining, from cams/ID.npz."""
-    class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
+    class_ids, maps = load_cam(cam_path(cams, image_id))
     image = read_image(dataset.image_path(image_id))
     thresholds = settings.confident_foreground, settings.confident_background
     write_label(folder / f"{image_id}.png", confident_label(image, class_ids, maps, *thresholds, settings.label_crf_iterations))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cian.data.cams import load_cam
+from cian.data.cams import cam_path, load_cam
 from cian.data.images import read_image, write_label
 from cian.inference.cam_labels import crf_label, label_of_scores, threshold_label
 from cian.inference.random_walk import walk_scores
@@ -42,7 +42,7 @@ def refine(image, class_ids, maps, method, settings, boundary=None):
 
 def write_refined(dataset, cams, output, method, settings, image_id, boundary):
     """Write output/ID.png, the mask of one image, from cams/ID.npz and the rest as of `refine`; returns its id."""
-    class_ids, maps = load_cam(Path(cams) / f"{image_id}.npz")
+    class_ids, maps = load_cam(cam_path(cams, image_id))
     image = read_image(dataset.image_path(image_id))
     write_label(Path(output) / f"{image_id}.png", refine(image, class_ids, maps, method, settings, boundary))
     return image_id

@@ -28,6 +28,13 @@ def load_network(path, backbone, similarity, device):
     return net
 
 
+def padded(image, size):
+    """An image (H, W, 3) with black at the bottom and right, to size x size or, if larger, to sides of the stride plus 1."""
+    fitted, _ = pad(image, None, size)
+    bottom, right = (-(side - 1) % STRIDE for side in fitted.shape[:2])
+    return cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+
+
 class Segmenter:
     """Multi-scale logits of single images by a CIAN network (published test procedure).
 
@@ -49,9 +56,7 @@ class Segmenter:
         if self.fit == "warp":
             fitted = cv2.resize(image, (self.size, self.size))
         else:
-            fitted, _ = pad(image, None, self.size)
-            bottom, right = (-(side - 1) % STRIDE for side in fitted.shape[:2])
-            fitted = cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+            fitted = padded(image, self.size)
         x = mx.nd.array(fitted.transpose(2, 0, 1)[None], ctx=self.device, dtype="float32")  # (H, W, 3) -> (1, 3, H, W)
         small = self._network(fitted.shape[:2])(x)
         large = mx.nd.contrib.BilinearResize2D(small, height=fitted.shape[0], width=fitted.shape[1])

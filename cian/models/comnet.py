@@ -44,12 +44,13 @@ class COMNet(mx.gluon.HybridBlock):
 
     matching: one of MATCHINGS; "none" is the plain class activation network. Inter-matching finds masks over each group and
     multiplies the features by alpha where they are positive, intra-matching follows; then a 1x1 convolution without bias, whose
-    maps are the activation maps, and global average pooling. side: see InterMatching; k, distance, residual: IntraMatching.
+    maps are the activation maps, and global average pooling. side: see InterMatching; k, distance, residual: IntraMatching,
+    and match_init, its start.
     padding: pixels of the mean colour, "matched" like all others, or "ignored" by inter-matching, whose M is 0 there.
     """
 
     def __init__(self, backbone_name, classes=20, matching="both", alpha=1.5, k=8, side="cam", distance="l2", residual=True,
-                 padding="matched", batchnorm="statistics"):  # fmt: skip
+                 padding="matched", batchnorm="statistics", match_init="default"):  # fmt: skip
         super().__init__(prefix="")
         if matching not in MATCHINGS:
             raise ValueError(f"matching: {matching!r}, expected one of {', '.join(MATCHINGS)}")
@@ -58,7 +59,7 @@ class COMNet(mx.gluon.HybridBlock):
         inter, intra = MATCHINGS[matching]
         self.backbone, self.stride = backbone(backbone_name, batchnorm)
         self.inter = InterMatching(side) if inter else None
-        self.intra = IntraMatching(self.backbone.channels, k, distance, residual) if intra else None
+        self.intra = IntraMatching(self.backbone.channels, k, distance, residual, match_init) if intra else None
         self.classifier = conv("classifier", classes, self.backbone.channels, 1, weight_init=mx.init.Normal(0.01))
         self._alpha, self._padding = alpha, padding
         #: smallest side of an image, pixels: intra-matching needs more than k points

@@ -12,12 +12,14 @@ IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)  # RGB, 0..255
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
-def conv(name, channels, in_channels, kernel, stride=1, dilation=1, padding=None, bias=False, weight_init=None):
+def conv(name, channels, in_channels, kernel, stride=1, dilation=1, padding=None, bias=False, weight_init=None,
+         bias_init="zeros"):
     """A square convolution called `name`; `padding` None keeps the size at stride 1."""
     if padding is None:
         padding = dilation * (kernel - 1) // 2
     return nn.Conv2D(channels, kernel, strides=stride, padding=padding, dilation=dilation, use_bias=bias,
-                     in_channels=in_channels, weight_initializer=weight_init, prefix=name + "_")
+                     in_channels=in_channels, weight_initializer=weight_init, bias_initializer=bias_init,
+                     prefix=name + "_")
 
 
 class BatchNorm(mx.gluon.HybridBlock):

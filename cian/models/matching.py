@@ -11,6 +11,7 @@ KRYLOV_STEPS = 32  # real features need 12 for |cos| > 0.99999, random ones of 2
 TINY = 1e-12
 SIDES = ("cam", "norm")
 DISTANCES = ("l2", "dot")
+STARTS = ("default", "zero")
 
 
 def apply_affinity(F, rows, points, counted=None):
@@ -145,17 +146,23 @@ class IntraMatching(mx.gluon.HybridBlock):
     """Features (N, C, h, w) -> the same shape: x_i + max over the k nearest points j of MLP(x_j) (Eq. 7 and 8).
 
     The MLP is one 1x1 convolution, `conv_match`. distance: see nearest_points. residual False leaves x_i out, as Eq. 8 is
-    printed; with it the convolution starts at zero, so that training begins at the plain classifier.
+    printed. start "default": with a bias, both uniform within 1 / sqrt(C), as PyTorch starts the convolution of the paper's
+    source; "zero": without a bias and, where there is a residual, zero, so that training begins at the plain classifier.
     """
 
-    def __init__(self, channels, k=8, distance="l2", residual=True):
+    def __init__(self, channels, k=8, distance="l2", residual=True, start="default"):
         super().__init__(prefix="")
         if distance not in DISTANCES:
             raise ValueError(f"distance: {distance!r}, expected one of {', '.join(DISTANCES)}")
         if k < 1:
             raise ValueError(f"k: {k}, expected 1 or more points")
+        if start not in STARTS:
+            raise ValueError(f"match_init: {start!r}, expected one of {', '.join(STARTS)}")
         self._k, self._distance, self._residual = k, distance, residual
-        self.mlp = conv("conv_match", channels, channels, 1, weight_init=mx.init.Zero() if residual else None)
+        uniform, zero = mx.init.Uniform(channels**-0.5), mx.init.Zero() if residual else None
+        self.mlp = conv("conv_match", channels, channels, 1, **(
+            dict(bias=True, weight_init=uniform, bias_init=uniform) if start == "default" else dict(weight_init=zero)
+        ))  # fmt: skip
 
     def nearest(self, F, x):
         """Indices (N, h w, k) of the points that each point of features (N, C, h, w) is matched with."""

@@ -18,7 +18,8 @@ from cian.scenes.generate import CLASSES as SCENE_CLASSES
 VOC = ("voc12", "voc2012")  # names of the papers' data set, in small letters
 PAPER_DATA = {"COMNet VII": ("coco", "coco14", "coco2014")}  # tables on another one
 PAPER_PRESETS = (None, "voc12", "coco")
-PAPER_IMAGES = {"COMNet VII": (40504, 40137)}  # COCO val 2014, and those of it with objects
+#: COCO val 2014, and those of it with objects; VOC 2012 train for class activation and walk, on which IRN and COMNet score them
+PAPER_IMAGES = {"COMNet VII": (40504, 40137), **{f"COMNet {table}": (1464,) for table in ("I", "II", "III", "IV", "V")}}
 VOC_IMAGES = (1449, 1456)  # VOC 2012 val and test
 CLASS_TABLE = "CIAN 2"  # the one with a column for each class
 ONE_SETTING = ("CIAN 2", "CIAN 3", "COMNet I", "COMNet II", "COMNet V")  # tables whose rows share preset and backbone

@@ -52,6 +52,16 @@ def read_log(path):
     return {**curves, **({VALIDATION: tuple(np.array(validated, np.float64).T)} if validated else {})}
 
 
+def read_validated(path):
+    """{epoch: mean IoU, a fraction} of the lines of a log.jsonl that say it; {} where there is no log."""
+    found = {}
+    for line in Path(path).read_text(encoding="utf-8").splitlines() if Path(path).is_file() else ():
+        values = json.loads(line) if VALIDATION in line else {}
+        if "step" not in values and VALIDATION in values:
+            found[int(values["epoch"])] = float(values[VALIDATION])
+    return found
+
+
 def smooth(values, share=0.1):
     """Mean of each value (steps,) and its neighbours in a window of `share` of all; of those there are, at the ends."""
     values = np.asarray(values, np.float64)

@@ -6,7 +6,7 @@ most 0.06; "all the remaining unassigned pixels and conflictual assignments are 
 
 import numpy as np
 
-from cian.data.cams import check_cam, check_unit, load_cam, read_seed, resize_maps
+from cian.data.cams import cam_path, check_cam, check_unit, load_cam, read_seed, resize_maps
 from cian.data.images import IGNORE, read_image, write_label
 from cian.seeds.saliency import read_saliency
 
@@ -87,7 +87,7 @@ def write_seed(dataset, output, cams, recipe, item):
     if substituted:
         seed = read_seed(dataset.mask_path(image_id), size, len(dataset.classes))
     else:
-        class_ids, maps = load_cam(cams / f"{image_id}.npz")
+        class_ids, maps = load_cam(cam_path(cams, image_id))
         salient = read_saliency(map_path, size)
         thresholds = recipe["cam_threshold"], recipe["saliency_threshold"]
         seed = make_seed(resize_maps(maps, size), class_ids, salient, *thresholds, recipe["overlap"])

@@ -13,7 +13,9 @@ from cian.base.runtime import mx
 from cian.base.stops import Diverged, Interrupted
 from cian.data.loader import Loader
 from cian.models.checkpoint import FAST, named_arrays, not_finite, save_checkpoint
+from cian.training.events import Events
 from cian.training.objectives import Objective
+from cian.training.optimizer_state import optimizer_arrays, restore_optimizer
 from cian.training.shares import Turns
 from cian.training.workers import Workers
 
@@ -53,34 +55,6 @@ def make_trainer(net, settings, kvstore):
     return mx.gluon.Trainer(parameters, settings.optimizer, options, kvstore=kvstore, update_on_kvstore=False)
 
 
-def optimizer_arrays(trainer):
-    """({`opt:NAME:I`: array}, number of updates): the optimizer's state of the first device."""
-    arrays, updater = {}, trainer._updaters[0]
-    for index, state in updater.states.items():
-        for part, value in enumerate(state if isinstance(state, tuple) else (state,)):
-            if value is not None:
-                arrays[f"opt:{trainer._params[index].name}:{part}"] = value.asnumpy()
-    return arrays, trainer._optimizer.num_update
-
-
-def restore_optimizer(trainer, arrays, updates, devices):
-    """Put back what `optimizer_arrays` returned, on every device."""
-    optimizer = trainer._optimizer
-    optimizer.begin_num_update = optimizer.num_update = updates
-    for number, (updater, device) in enumerate(zip(trainer._updaters, devices)):
-        counts = optimizer._all_index_update_counts.setdefault(number, {})
-        for index, parameter in enumerate(trainer._params):
-            if parameter.grad_req == "null":
-                continue
-            parts = []
-            while f"opt:{parameter.name}:{len(parts)}" in arrays:
-                value = arrays[f"opt:{parameter.name}:{len(parts)}"]
-                parts.append(mx.nd.array(value, ctx=device, dtype=value.dtype))
-            updater.states[index] = tuple(parts) if len(parts) > 1 else (parts[0] if parts else None)
-            updater.states_synced[index] = True
-            counts[index] = updates
-
-
 class Fit:
     """One training: `objective.net` is what is trained and saved, `objective(batch, device)` gives its losses, see Objective.
 
@@ -98,6 +72,8 @@ class Fit:
         kvstore: Any = "device",
         progress: Callable[..., Any] = lambda *_: None,
         shares: Optional[int] = None,
+        validation: Optional[Callable[..., Optional[float]]] = None,
+        events: Optional[Events] = None,
     ) -> None:
         self.objective, self.loader, self.run, self.settings, self.devices = objective, loader, run, settings, devices
         self.turns = Turns(objective.net, (shares or len(devices)) // len(devices))
@@ -105,7 +81,7 @@ class Fit:
         self.trainer._init_kvstore()
         self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
         self.workers = Workers(self.trainer._kvstore if self.trainer._distributed else "local")
-        self.progress = progress
+        self.progress, self.validation, self.events = progress, validation, events
         self._signal = None
 
     def train(self, to_arrays):
@@ -115,9 +91,14 @@ class Fit:
         made), Diverged on a NaN or infinite loss (nothing written). ValueError if workers mean different trainings.
         """
         epoch, step = self.resume()
+        count = len(self.loader.plan.epoch(epoch))
+        if self.events:
+            self.events.open(epoch * count + step)
         handlers = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         saved = time.monotonic()
         try:
+            if step == 0:
+                self.validate(epoch, count)
             while epoch < self.settings.epochs:
                 count = len(self.loader.plan.epoch(epoch))
                 for ids, made in self.loader.batches(epoch, step):
@@ -136,10 +117,23 @@ class Fit:
                     self.run.keep_newest(CHECKPOINTS_KEPT)
                 epoch, step = epoch + 1, 0
                 self.save_state(epoch, step)
+                self.validate(epoch, count)
                 saved = time.monotonic()
         finally:
+            if self.events:
+                self.events.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def validate(self, done, count):
+        """Measure the network after `done` epochs of `count` steps, where that is wanted; the first worker does."""
+        if self.validation is None or not done or not self.run.write:
+            return
+        value = self.validation(done - 1, lambda: self._signal is not None)
+        if value is not None and self.events:
+            self.events.write(done * count, {"val_miou": value})
+        if self._signal is not None and self.workers.count == 1:  # several stop after the next step, which all make
+            raise Interrupted(self._signal)
 
     def _note_signal(self, number, frame):
         self._signal = number
@@ -168,14 +162,10 @@ class Fit:
         total = sum(values.values())
         if not math.isfinite(total):
             raise self._diverged(f"the loss is {total} at epoch {epoch}, step {step}; images: {', '.join(ids)}")
-        self.run.log(
-            epoch=epoch,
-            step=step,
-            lr=self.trainer.learning_rate,
-            loss=total,
-            **values,
-            seconds=round(time.monotonic() - began, 4),
-        )
+        shown = dict(lr=self.trainer.learning_rate, loss=total, **values)
+        self.run.log(epoch=epoch, step=step, **shown, seconds=round(time.monotonic() - began, 4))
+        if self.events:
+            self.events.write(epoch * count + step, shown)
         self.progress(epoch, step, count, total)
 
     def running_statistics(self):

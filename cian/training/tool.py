@@ -26,6 +26,7 @@ from cian.data.loader import Loader, Plan
 from cian.models.sources import IMAGENET
 from cian.models.weight_cache import choose
 from cian.training.engine import CHECKPOINTS_KEPT, KVSTORES, Fit
+from cian.training.events import Events
 
 log = logging.getLogger(__name__)
 LOG = "train.log"  # what was said, in the run folder
@@ -44,6 +45,7 @@ def add_training_options(parser, settings_class, with_tags=True):
     parser.add_argument("--allow-missing", action="store_true", help="let --init lack layers of the backbone")
     parser.add_argument("--output", required=True, metavar="RUN", help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output, if there is one")
+    parser.add_argument("--tensorboard", action="store_true", help="also write the curves to RUN/events, for TensorBoard")
     parser.add_argument(
         "--devices",
         default=None,
@@ -137,14 +139,15 @@ class Training:
             log.info("devices: %s", ", ".join(map(str, self.devices)))
             log.info("settings: %s", ", ".join(f"{name} {value}" for name, value in record["settings"].items()))
 
-    def plan(self, ids, tags=None, group_size=1, grouping="random"):
+    def plan(self, ids, tags=None, group_size=1, grouping="random", updates=0):
         """The Plan of this worker's share of the batches; tags: {id: class indices}, needed for groups with a common class.
+        updates: batches of an epoch, 0 as many as the list gives.
 
         ValueError where the first epoch has no batch, or batches cannot be shared by the workers and devices. Images that no
         group with a common class can take are told.
         """
         plan = Plan(
-            tuple(ids), tags, self.settings.batch, group_size, grouping, self.settings.seed, self._rank, self._ranks
+            tuple(ids), tags, self.settings.batch, group_size, grouping, self.settings.seed, self._rank, self._ranks, updates
         )
         share = len(plan.epoch(0)[0])
         if share % self._shares:
@@ -168,16 +171,21 @@ class Training:
         if self.run.write and not self.run.begun:
             check_space(self.args.output, copies * size, "checkpoints and state")
 
-    def fit(self, objective, plan, make_batch, to_arrays):
+    def fit(self, objective, plan, make_batch, to_arrays, validation=None):
         """Train `objective` to the last epoch, from where the run folder is; path of the last checkpoint.
 
         make_batch(ids, keys), run in worker processes, makes the batches of the plan, and to_arrays(ids, made batch), run here,
-        the arrays that the objective takes. Errors: see Fit.train.
+        the arrays that the objective takes. validation(epoch, stopped): measures the network, see Validation. Errors: see
+        Fit.train.
         """
+        events = Events(self.run.folder) if self.args.tensorboard and self.run.write else None
         shown, finished = TrainingProgress(self.settings.epochs, self.settings.batch), False
         try:
             with Loader(plan, make_batch, self.workers, ahead=max(4, 2 * self.workers)) as loader:
-                fit = Fit(objective, loader, self.run, self.settings, self.devices, self._store, shown, self._shares)
+                fit = Fit(
+                    objective, loader, self.run, self.settings, self.devices, self._store, shown, self._shares,
+                    validation, events
+                )  # fmt: skip
                 fit.train(to_arrays)
             finished = True
         finally:

@@ -33,6 +33,21 @@ def assert_equal(one, other):
         assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
 
 
+def test_updates_of_an_epoch(dataset):
+    tags = dataset.read_tags(dataset.read_ids("train_aug"))
+    for grouping in ("random", "common"):
+        walk = plan_of(dataset, grouping=grouping).epoch(1)
+        assert plan_of(dataset, grouping=grouping, updates=2).epoch(1) == walk[:2]
+        more = plan_of(dataset, grouping=grouping, updates=8).epoch(1)
+        assert len(more) == 8 and more[: len(walk)] == walk
+        flat = [[i for group, _ in batch for i in group] for batch in more]
+        assert len({tuple(ids) for ids in flat}) == 8  # other walks
+        keys = [key for batch in more for _, keys in batch for key in keys]
+        assert len(set(keys)) == 8 * 4  # other crops
+        if grouping == "common":
+            assert all(set(tags[a]) & set(tags[b]) for batch in more for (a, b), _ in batch)
+
+
 def test_same_batches_whatever_the_number_of_workers(dataset):
     plan = plan_of(dataset)
     here = all_batches(dataset, plan, 0)

@@ -159,4 +159,22 @@ def test_published_settings():
     assert not [name for name in trained if name.startswith(("bn_data", "conv0", "bn0", "stage1", "stage2"))]
     assert {name for name, p in trained.items() if p.lr_mult == 10} == {"classifier_weight"}
     assert {"stage3_unit1_sc_weight", "stage3_unit1_sc_bn_gamma", "stage4_unit3_bn3_beta"} < set(trained)
-    assert len(trained) == 2 + 3 * (6 * 3 + 3 * 3) + 2 * 3  # weights, gammas and betas of 9 units and 2 projections
+    assert len(trained) == 3 + 3 * (6 * 3 + 3 * 3) + 2 * 3  # weights, gammas and betas of 9 units and 2 projections
+    start = {name: trained[f"conv_match_{name}"].data().asnumpy() for name in ("weight", "bias")}  # as PyTorch starts a Conv2d
+    for values in start.values():
+        assert 0.97 < np.abs(values).max() * 2048**0.5 <= 1 and values.std() == pytest.approx((3 * 2048) ** -0.5, rel=0.05)
+
+
+def test_groups_come_with_inter_matching_unless_said():
+    of = {m: Matching.preset("voc12", matching=m, group_size=3) for m in ("none", "inter", "intra", "both")}
+    together = {matching: settings.images_together for matching, settings in of.items()}
+    assert together == {"none": 1, "inter": 3, "intra": 1, "both": 3}
+    assert Matching.preset("voc12", matching="none", grouping="common").images_together == 2
+    assert Matching.preset("voc12", matching="inter", grouping="random").images_together == 2
+
+
+@pytest.mark.parametrize("preset", ["animals", "scenes"])
+def test_crops_show_as_much_of_an_image_as_the_published_ones(preset):
+    published, small = Matching.preset("voc12"), Matching.preset(preset)
+    for one, other in zip(published.long_side, small.long_side):
+        assert other / small.crop == pytest.approx(one / published.crop, abs=0.01)

@@ -59,12 +59,12 @@ def test_maximum_over_chosen_points_and_its_gradient_to_one_winner():
     assert points.grad.asnumpy()[:, :, 0].tolist() == [[110, 0, 1], [110, 1, 0]]  # of equal ones the nearer wins
 
 
-def slow_intra(x, weight, k, distance, residual):
-    """Eq. 8 in NumPy for x (N, C, h, w) and weight (C, C)."""
+def slow_intra(x, weight, k, distance, residual, bias=0.0):
+    """Eq. 8 in NumPy for x (N, C, h, w), weight (C, C) and bias (C, 1)."""
     result = []
     for image in x.astype(np.float64):
         points = image.reshape(len(image), -1)
-        learned, nearest = weight @ points, slow_nearest(points, k, distance)
+        learned, nearest = weight @ points + bias, slow_nearest(points, k, distance)
         matched = np.stack([learned[:, chosen].max(axis=1) for chosen in nearest], axis=1)
         result.append((points * residual + matched).reshape(image.shape))
     return np.stack(result)
@@ -74,21 +74,28 @@ def slow_intra(x, weight, k, distance, residual):
 def test_intra_matching_against_a_slow_oracle(distance, residual):
     random = np.random.RandomState(4)
     x, weight = random.randn(2, 6, 3, 5).astype(np.float32), random.randn(6, 6)
-    block = IntraMatching(6, 4, distance, residual)
-    block.initialize()
-    start = block(nd.array(x)).asnumpy()
-    assert np.array_equal(start, x) == residual  # the residual form begins at the plain classifier
-    block.mlp.weight.set_data(nd.array(weight[:, :, None, None]))
-    for hybrid in (False, True):
-        block.hybridize(hybrid)
-        np.testing.assert_allclose(block(nd.array(x)).asnumpy(), slow_intra(x, weight, 4, distance, residual), atol=1e-4)
+    bias = random.randn(6)
+    for start in ("zero", "default"):
+        block = IntraMatching(6, 4, distance, residual, start)
+        block.initialize()
+        begun = block(nd.array(x)).asnumpy()
+        assert np.array_equal(begun, x) == (residual and start == "zero")  # that form begins at the plain classifier
+        assert (block.mlp.bias is None) == (start == "zero")
+        block.mlp.weight.set_data(nd.array(weight[:, :, None, None]))
+        expected = slow_intra(x, weight, 4, distance, residual)
+        if start == "default":
+            block.mlp.bias.set_data(nd.array(bias))
+            expected = slow_intra(x, weight, 4, distance, residual, bias[:, None])
+        for hybrid in (False, True):
+            block.hybridize(hybrid)
+            np.testing.assert_allclose(block(nd.array(x)).asnumpy(), expected, atol=1e-4)
 
 
 def test_gradient_of_intra_matching_against_differences():
     random = np.random.RandomState(6)
     x, weight = random.randn(1, 3, 2, 4), random.randn(3, 3)
     into = random.randn(1, 3, 2, 4)
-    block = IntraMatching(3, 3)
+    block = IntraMatching(3, 3, start="zero")
     block.initialize()
     block.mlp.weight.set_data(nd.array(weight[:, :, None, None]))
     block.hybridize()
@@ -116,3 +123,5 @@ def test_wrong_choices_are_named():
         IntraMatching(4, distance="l1")
     with pytest.raises(ValueError, match="k: 0, expected 1 or more"):
         IntraMatching(4, 0)
+    with pytest.raises(ValueError, match="match_init: 'one', expected one of default, zero"):
+        IntraMatching(4, start="one")

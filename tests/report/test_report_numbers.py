@@ -91,6 +91,17 @@ def test_the_papers_data_are_told_by_their_number_of_images(data, preset, images
     assert collect([dataclasses.replace(found, settings=settings)], paper)[0].comparable == published
 
 
+@pytest.mark.parametrize("table, row, column", [
+    ("COMNet I", "N = 2", "mIoU"), ("COMNet II", "Baseline", "mIoU"), ("COMNet III", "alpha = 1.5", "mIoU"),
+    ("COMNet IV", "k = 8", "mIoU"), ("COMNet V", "IRN", "CAM + RW")])  # fmt: skip
+@pytest.mark.parametrize("images, published", [(1464, True), (10582, False), (1449, False)])
+def test_class_activation_and_walk_are_published_on_1464_images(table, row, column, images, published, paper):
+    found = measured(table, row, column, 48.0)
+    settings = {"dataset": "VOC2012", "preset": "voc12", "images": images, "backbone": "resnet50v1b"}
+    results = collect([dataclasses.replace(found, settings=settings)], paper)[0]
+    assert results.comparable == published and list(results.cells) == [(row, column)]
+
+
 def test_paired_differences_by_hand(paper):
     found = table2("Baseline", {0: 38.0, 1: 39.0, 2: 40.5}) + table2("+ CP", {0: 40.0, 1: 40.0, 3: 44.0})
     by_label = {entry.label[: -len(", CRF")]: entry for entry in findings_of(collect(found, paper)[0], paper)[:5]}

@@ -20,7 +20,8 @@ from cian.data.cams import load_cam
 from cian.data.images import read_image
 from cian.data.long_side import LongSideExamples, random_window, with_long_side
 from cian.data.voc import open_dataset
-from cian.models.checkpoint import read_params
+from cian.models.checkpoint import load_checkpoint, named_arrays, read_params, save_checkpoint
+from cian.models.comnet import COMNet
 from cian.scenes.generate import generate
 from cian.seeds.activation import activation_maps
 from cian.seeds.classifiers import load_classifier, settings_of_run
@@ -99,7 +100,7 @@ def test_training_stopped_and_resumed_is_bit_identical(data, trained, tmp_path):
     assert set(one) == set(other) and "conv_match_weight" in one
     for name in one:
         assert np.array_equal(one[name].asnumpy(), other[name].asnumpy()), name
-    assert np.abs(one["conv_match_weight"].asnumpy()).max() > 0  # it started at zero
+    assert one["conv_match_bias"].shape == one["conv_match_weight"].shape[:1]
     lines = [{k: v for k, v in line.items() if k != "seconds"} for line in log_lines(tmp_path)]
     assert lines == [{k: v for k, v in line.items() if k != "seconds"} for line in log_lines(trained)]
     assert 0 <= read_json(trained / "tags.json")["map"] <= 1
@@ -129,6 +130,59 @@ def test_checkpoints_without_their_settings_are_refused(trained, tmp_path):
         load_classifier(trained / "comnet_resnet10-0001.params", "comnet", None, 3, mx.cpu())
     with pytest.raises(ValueError, match="method: 'irn', expected one of cam, comnet"):
         load_classifier(tmp_path / "x.params", "irn", "vgg16", 3, mx.cpu())
+
+
+NEW = ("match_init", "grouping", "updates")  # what older code did not record
+
+
+def as_of_older_code(trained, folder):
+    """A run folder as older code left it, not to the end: its settings, without the new ones, and a line of log."""
+    record = read_json(trained / "settings.json")
+    record["settings"] = {name: value for name, value in record["settings"].items() if name not in NEW}
+    write_json(folder / "settings.json", record)
+    (folder / "log.jsonl").write_text('{"epoch": 0, "step": 0, "tags": 1.0}\n')
+    return folder
+
+
+def test_checkpoints_of_older_code_load_as_they_were(trained, tmp_path):
+    old = COMNet("resnet10", 8, "both", batchnorm="trained", match_init="zero")
+    old.initialize(mx.init.Xavier())
+    save_checkpoint(tmp_path / "old.params", named_arrays(old))
+    as_of_older_code(trained, tmp_path)
+    settings = settings_of_run(tmp_path / "old.params")
+    assert (settings.match_init, settings.grouping, settings.updates) == ("zero", "common", 0)
+    net = load_classifier(tmp_path / "old.params", "comnet", None, 8, mx.cpu())
+    x = mx.nd.array(np.random.RandomState(0).randint(0, 256, (1, 2, 3, 41, 41)))
+    np.testing.assert_allclose(net(x).asnumpy(), old(x).asnumpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_begun_by_older_code_is_refused_by_name(data, trained, tmp_path):
+    words = "match_init was not known to the code of then, now 'default'"
+    with pytest.raises(ValueError, match=f"settings.json: the run was begun differently: .*{words}"):
+        tool("train_cam", *arguments(data, as_of_older_code(trained, tmp_path), "--resume"))
+
+
+def test_matching_at_test_only(data, trained, tmp_path):
+    checkpoint, dataset = trained / "comnet_resnet10-0001.params", open_dataset(data)
+    assert settings_of_run(checkpoint, "intra").matching == "intra" and settings_of_run(checkpoint).matching == "both"
+    options = ["--data", data, "--checkpoint", checkpoint, "--list", "val", "--cam-scales", "1", "--cams-only"]
+    tool("make_seeds", *options, "--matching", "intra", "--output", tmp_path / "intra")
+    net = COMNet("resnet10", len(dataset.classes) - 1, "intra", batchnorm="trained")  # the same parameters
+    net.initialize()
+    load_checkpoint(net, checkpoint)
+    name, tags = next(iter(dataset.read_tags(dataset.read_ids("val")).items()))
+    expected, _ = activation_maps(net, read_image(dataset.image_path(name)), tags, (1.0,))
+    np.testing.assert_allclose(load_cam(tmp_path / "intra" / "cam" / f"{name}.npz")[1], expected, atol=2e-3)
+    with pytest.raises(ValueError, match="--matching none: .* says both; intra-matching has weights of its own"):
+        settings_of_run(checkpoint, "none")
+    with pytest.raises(ValueError, match="holds files of another checkpoint or other settings: .*matching was 'intra'"):
+        tool("make_seeds", *options, "--output", tmp_path / "intra")
+
+
+def test_equal_updates_on_groups_with_a_common_class(data, tmp_path):
+    few = ("--matching", "none", "--grouping", "common", "--group-size", "2", "--epochs", "1", "--updates")
+    tool("train_cam", *arguments(data, tmp_path, *few, "7"))  # 20 images hold 5 batches of 4
+    assert [line["step"] for line in log_lines(tmp_path)] == list(range(7))
 
 
 def test_options_belong_to_the_method(data, tmp_path, capsys):
