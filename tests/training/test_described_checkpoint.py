@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scripts import tool
 from small_exports import contents, initialised, random_images
-from voc_trees import write_dataset, write_image
+from small_patches import patches, write_list
 
 import cian.export.comparison
 from cian.base.files import read_json, write_json
@@ -30,19 +30,7 @@ NOT_DEFAULT = ["--similarity", "cosine", "--merge", "avg", "--merge-self", "no"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    label = np.zeros((40, 48), np.uint8)
-    label[10:, 20:] = CAT
-    root = write_dataset(tmp_path_factory.mktemp("data"), {"train_aug": dict.fromkeys(IDS, label)})
-    for number, name in enumerate(IDS):  # patches of colours, which the affinities tell apart
-        write_image(root / "JPEGImages" / f"{name}.jpg", 5, 6, seed=number)
-        patches = cv2.imread(str(root / "JPEGImages" / f"{name}.jpg"))
-        cv2.imwrite(str(root / "JPEGImages" / f"{name}.jpg"), cv2.resize(patches, (48, 40), interpolation=cv2.INTER_NEAREST))
-    write_list(root, "val", IDS[:2])
-    return root
-
-
-def write_list(root, name, ids):
-    (root / "ImageSets" / "Segmentation" / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids))
+    return patches(tmp_path_factory.mktemp("data"), IDS, CAT)
 
 
 @pytest.fixture(scope="module")
