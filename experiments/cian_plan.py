@@ -59,12 +59,12 @@ class Plan(DataStages):
         if second_round:
             labels = self.labels(backbone, seed, losses, grouping, ratio, filtered)
             init = checkpoint(labels.needs[0], "cian", Segmentation, self.args.preset, backbone)
-            identity, needs, given = labels.name, [labels], ("--round", "2", "--seeds", labels.folder / "pred_crf")
+            identity, needs, given = labels.name, [labels], ("--round", "2", "--labels", labels.folder / "pred_crf")
             changes["round"] = 2
         else:
             seeds = self.seeds(ratio) if labels is None else labels[0]
             init, identity, needs = self.start(backbone)
-            given, needs = ("--seeds", seeds.folder / "seeds" if labels is None else labels[1]), [seeds] + needs
+            given, needs = ("--labels", seeds.folder / "seeds" if labels is None else labels[1]), [seeds] + needs
         settings, inference = Segmentation.preset(self.args.preset, **changes), Inference.preset(self.args.preset)
         words = [part for name in ("backbone", "losses", "grouping", "seed") for part in (f"--{name}", changes[name])]
         words += [] if affinity else ["--affinity", "no"]

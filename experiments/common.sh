@@ -1,4 +1,4 @@
-# What quickstart.sh and seeds.sh share. They source it with `script`, the name for messages, set; it sets `root`, the repository.
+# What the scripts share. They source it with `script`, the name for messages, set; it sets `root`, the repository.
 # shellcheck shell=bash disable=SC2034,SC2154  # variables of the scripts
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -106,4 +106,36 @@ find_data() {
     masks="$data/SegmentationClassAug"
     [[ -d "$masks" ]] || masks="$data/SegmentationClass"
     lists="$data/ImageSets/Segmentation"
+}
+
+# run_tables PROGRAM ARGUMENT ...: set up, then run experiments/PROGRAM with the arguments; with --help only tell the options,
+# for which nothing has to be installed
+run_tables() {
+    local program="$1" word
+    shift
+    for word in "$@"; do
+        [[ "$word" != @(-h|--help) ]] || { show_help "$0"; table_options; exit 0; }
+    done
+    bash "$root/experiments/setup.sh"
+    exec "$root/.venv/bin/python" "$root/experiments/$program" "$@"
+}
+
+# table_options: the options of every table script
+table_options() {
+    cat <<'END'
+
+  --preset voc12|animals|scenes   set of defaults (default: voc12 with --data, scenes without)
+  --data ROOT                     data set in VOC layout (default: generated scenes)
+  --init WEIGHTS                  ImageNet weights, or BACKBONE=WEIGHTS,...
+  --cam-init WEIGHTS              the same for the classifier
+  --backbones NAME,...            backbones (default: the preset's)
+  --random-seeds "0 1 2"          a repetition of the trainings for each of these seeds
+  --list NAME, --val-list NAME    training ids and ids that are scored (default: train_aug, val)
+  --tags FILE                     image tags, cls_labels.npy or a CSV (default: the data set's own)
+  --devices gpu0,gpu1,...         or cpu (default: all GPUs, else cpu)
+  --jobs N                        stages at a time (default: 2 on a CPU, else 1)
+  --runs FOLDER                   of all runs (default: runs)
+  --results FOLDER                of the numbers (default: experiments/results/PRESET)
+  --dry-run                       only print the stages and their commands
+END
 }

@@ -6,6 +6,7 @@
 # Further options: see --help. Interrupted, the same command goes on. The numbers go to experiments/results/PRESET/results.jsonl.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
-bash "$root/experiments/setup.sh"
-exec "$root/.venv/bin/python" "$root/experiments/comnet_tables.py" "$@"
+script=comnet
+# shellcheck source=experiments/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+run_tables comnet_tables.py "$@"

@@ -5,7 +5,7 @@ threshold, and at 0.15, IRN's. Tables I, III and IV vary one matching alone, as 
 DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, a combination neither paper has; VII is VI on COCO.
 """
 
-import argparse
+import sys
 
 from cian_plan import Plan
 from plan import LABELS, DataStages, add_options, carry_out, complete, digest, tool
@@ -13,6 +13,7 @@ from stages import in_order
 
 from cian.base.cli import run_tool
 from cian.base.files import read_json
+from cian.base.parser import Parser
 from cian.base.runs import settings_record
 from cian.config import BoundaryTraining, Matching, Refinement, Seeding
 
@@ -37,10 +38,9 @@ CAM_THRESHOLD = 0.15  # of IRN, at which its and COMNet's class activation is me
 
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "wanted", nargs="*", help="tables I to VII, report (default: I to VI, or VII with COCO, and the report)"
-    )
+    parser = Parser("experiments/comnet_tables.py", __doc__)
+    told = "tables I to VII, report (default: I to VI, or VII with COCO, and the report)"
+    parser.add_argument("wanted", nargs="*", metavar="TABLE", help=told)
     add_options(parser, "0", "of the classifier (default: the preset's)")
     parser.add_argument(
         "--cam-scales", default=None, help="scales of the class activation, comma-separated (default: the preset's)"
@@ -195,4 +195,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run_tool(main)
+    sys.exit(run_tool(main))

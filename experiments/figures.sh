@@ -6,6 +6,7 @@
 # Further options: see --help. The trainings are those of Table 2, first seed; stages that are finished are taken from there.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
-bash "$root/experiments/setup.sh"
-exec "$root/.venv/bin/python" "$root/experiments/tables.py" figures "$@"
+script=figures
+# shellcheck source=experiments/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+run_tables tables.py figures "$@"

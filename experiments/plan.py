@@ -4,7 +4,9 @@ A stage's name has the hash of its settings, of its data (fingerprint) and of th
 settings give the same folder, whichever table needs it.
 """
 
+import contextlib
 import hashlib
+import logging
 import re
 import shlex
 import subprocess
@@ -14,17 +16,18 @@ from pathlib import Path
 
 import check_inputs
 from stages import Runner, Stage
-from tqdm import tqdm
 
 from cian.base.files import check_space
 from cian.base.parallel import processors
+from cian.base.progress import Progress
 from cian.base.results import Measurement, run_name, write_results
 from cian.base.runtime import count_gpus
-from cian.config import PRESETS
+from cian.config import PRESETS, hide
 from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.models.sources import IMAGENET, RANDOM
 from cian.scenes import generate as scenes
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 ANIMALS = ("background", "cat", "cow", "dog", "horse", "person", "sheep")  # the classes with weight in that data set
 #: backbone -> its name in the columns of Table 4, and in the rows of Table 5
@@ -66,7 +69,9 @@ def add_options(parser, seeds, backbones):
     parser.add_argument("--cam-init", default=None, help="the same for the classifier (default: --init)")
     parser.add_argument("--backbones", default=None, help=backbones)
     parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
-    parser.add_argument("--seeds", default=seeds, help=f"seeds of the trainings (default: {seeds})")
+    again = parser.add_argument("--random-seeds", "--seeds", dest="seeds", default=seeds, metavar="SEEDS",
+                                help=f"the trainings once for each of these seeds (default: {seeds})")  # fmt: skip
+    hide(again, "--seeds")
     parser.add_argument("--list", default="train_aug", help="list of training ids (default: train_aug)")
     parser.add_argument("--val-list", default="val", help="list of ids that are scored (default: val)")
     parser.add_argument("--tags", default=None, help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
@@ -83,7 +88,7 @@ def complete(parser, args):
     if args.data is None and args.preset != "scenes":
         parser.error(f"--preset {args.preset} needs --data, a data set in VOC layout")
     if not re.match(r"^\d+( \d+)*$", args.seeds):
-        parser.error(f"--seeds: {args.seeds!r}, expected whole numbers with a space between, such as '0 1 2'")
+        parser.error(f"--random-seeds: {args.seeds!r}, expected whole numbers with a space between, such as '0 1 2'")
     if args.jobs is None:
         args.jobs = 2 if processors() > 1 and not count_gpus() and not (args.devices or "").startswith("gpu") else 1
     if args.jobs < 1:
@@ -163,21 +168,23 @@ def print_plan(stages, last=()):
 
 
 def run_plan(args, stages, numbers):
-    """Run the stages with a bar over them. numbers(stage) -> measurements, which are written as soon as it is finished."""
+    """Run the stages, showing progress. numbers(stage) -> measurements, which are written as soon as it is finished."""
     began = time.monotonic()
     write_results(args.results, ())  # a file that cannot be read or written is told now, not after the first training
 
     def begun(stage):
         if not stage.finished:
-            tqdm.write(f"== {stage.name}", file=sys.stderr)
+            log.info("== %s", stage.name)
 
     def finished(stage, seconds):
         write_results(args.results, numbers(stage))
-        bar.update()
+        if progress is not None:
+            progress.update()
 
-    with tqdm(total=len(stages), desc="stages", unit="stage", disable=args.jobs == 1) as bar:
+    with contextlib.ExitStack() as stack:  # with one job, the stages show their own progress
+        progress = None if args.jobs == 1 else stack.enter_context(Progress(len(stages), "stages", "stage"))
         Runner(args.jobs).run(stages, begun, finished)
-    sys.stderr.write(f"{len(stages)} stages, {(time.monotonic() - began) / 60:.1f} min\n")
+    log.info("%d stages, %.1f min", len(stages), (time.monotonic() - began) / 60)
 
 
 def check_first(plan, stages):

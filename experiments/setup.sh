@@ -5,7 +5,14 @@
 #   CIAN_SET=cpu|gpu          overrules the choice between requirements-cpu.txt and requirements.txt
 #   CIAN_SET=system           takes the MXNet 1.9.1 that the interpreter has (NVIDIA's container, an own build) and leaves it as it
 #                             is; all else is installed beside it, in .venv
+#   bash experiments/setup.sh [--help]
 set -euo pipefail
+
+case "${1:-}" in
+    "") ;;
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) printf 'setup: unknown option %s; see --help\n' "$1" >&2; exit 2 ;;
+esac
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 venv="$root/.venv"

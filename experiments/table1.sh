@@ -4,7 +4,7 @@
 #   bash experiments/table1.sh [--preset voc12|animals|scenes] [--dry-run]
 # ResNet-101 and ResNet-50, pre- and post-activation (v1b), at 321x321, and with another preset its backbone at its crop too.
 # --dry-run only prints the commands.
-# --data, --devices and --seeds are taken, because all tables take them, and not used: nothing is trained.
+# --data, --devices and --random-seeds are taken, because all tables take them, and not used: nothing is trained.
 # The numbers go to experiments/results/PRESET/results.jsonl, one line each.
 set -euo pipefail
 
@@ -17,8 +17,8 @@ while (($#)); do
     option="$1"
     case "$option" in
         --dry-run) dry_run=yes; shift; continue ;;
-        -h | --help) sed -n '2,8p' "${BASH_SOURCE[0]}" | cut -c3-; exit 0 ;;
-        --preset | --data | --devices | --seeds) ;;
+        -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        --preset | --data | --devices | --random-seeds | --seeds) ;;
         *) fail "unknown option $option; see --help" ;;
     esac
     (($# > 1)) || fail "$option needs a value"

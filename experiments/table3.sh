@@ -6,6 +6,7 @@
 # goes on. The numbers go to experiments/results/PRESET/results.jsonl, one line each.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
-bash "$root/experiments/setup.sh"
-exec "$root/.venv/bin/python" "$root/experiments/tables.py" 3 "$@"
+script=table3
+# shellcheck source=experiments/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+run_tables tables.py 3 "$@"

@@ -1,10 +1,9 @@
 """CIAN's Tables 2 to 5 and Figures 3 and 4: which trainings they need, run once each, and the number of each; the report.
 
 `experiments/table2.sh` and its like set up the environment and call this. Classifier and seeds are shared by all rows and
-made with seed 0; --seeds are those of the segmentation trainings. Every stage has a folder in --runs (see plan.py).
+made with seed 0; --random-seeds are those of the segmentation trainings. Every stage has a folder in --runs (see plan.py).
 """
 
-import argparse
 import sys
 
 from cian_plan import Plan, checkpoint
@@ -13,6 +12,7 @@ from stages import in_order
 
 from cian.base.cli import run_tool
 from cian.base.files import read_json
+from cian.base.parser import Parser
 from cian.base.runs import settings_record
 from cian.config import Inference, Segmentation
 
@@ -25,8 +25,9 @@ RATIOS = ("0", "0.05", "0.10")
 
 
 def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wanted", nargs="+", choices=(*TABLES, FIGURES, REPORT), help="tables by number, figures, report")
+    parser = Parser("experiments/tables.py", __doc__)
+    known = (*TABLES, FIGURES, REPORT)
+    parser.add_argument("wanted", nargs="+", metavar="TABLE", choices=known, help="tables by number, figures, report")
     add_options(parser, "0 1 2", "of Tables 4 and 5; the first also of 2 and 3 (default: the preset's)")
     parser.add_argument("--test-list", default="test", help="list for the server's archive, if there is one (default: test)")
     parser.add_argument("--filter-tags", action="store_true", help="Table 2: another second round, on labels without the "
@@ -119,7 +120,7 @@ def figures(plan):
     network = ("--checkpoint", checkpoint(ours, "cian", Segmentation, plan.args.preset, backbone))
 
     def commands(folder):
-        for words in (("--images", PAIRS_DRAWN), ("--statistics", PAIRS_MEASURED)):
+        for words in (("--count", PAIRS_DRAWN), ("--statistics", PAIRS_MEASURED)):
             yield tool("draw", "affinity", *network, *common, *plan.tags, *words, *plan.devices, "--output", folder)
         masks = ("--baseline", baseline.folder / "val" / "pred_crf", "--ours", ours.folder / "val" / "pred_crf")
         yield tool("draw", "improvements", *masks, *common, "--output", folder)
@@ -151,4 +152,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run_tool(main)
+    sys.exit(run_tool(main))

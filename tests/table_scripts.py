@@ -9,14 +9,15 @@ from voc_trees import write_dataset
 from cian.base.results import read_paper
 
 sys.path.insert(0, str(ROOT / "experiments"))
+import check_inputs
 import cian_plan
 import comnet_tables
 import plan as plan_module
 import tables
 from stages import Runner, Stage, StageFailed, claimed, in_order
 
-__all__ = ["PAPER", "Runner", "Stage", "StageFailed", "arguments", "cian_plan", "claimed", "comnet_tables", "in_order",
-           "plan_module", "tables", "three_images"]
+__all__ = ["PAPER", "Runner", "Stage", "StageFailed", "arguments", "check_inputs", "cian_plan", "claimed", "comnet_tables",
+           "in_order", "plan_module", "tables", "three_images"]
 PAPER = read_paper(ROOT / "experiments" / "paper.csv")
 
 

@@ -34,7 +34,10 @@ def add_paths(parser):
         if isinstance(action, argparse._SubParsersAction):
             for part in action.choices.values():
                 add_paths(part)
-        elif action.metavar in FILES:
+            continue
+        if isinstance(action.choices, dict):
+            action.choices = tuple(action.choices)  # shtab counts them
+        if action.metavar in FILES:
             action.complete = shtab.FILE
         elif action.metavar in FOLDERS:
             action.complete = shtab.DIRECTORY

@@ -3,6 +3,7 @@
 Nothing here imports MXNet, so that it can come before. A variable that the user has set stays as it is.
 """
 
+import contextlib
 import os
 
 #: before MXNet is loaded, in every process
@@ -42,6 +43,19 @@ def be_deterministic():
     for name, value in DETERMINISTIC.items():
         if os.environ[name] != value:
             raise ValueError(f"--deterministic: needs {name}={value}, but it is set to {os.environ[name]!r}; unset it")
+
+
+@contextlib.contextmanager
+def temporarily(name, value):
+    """Set a variable meanwhile."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def recorded():

@@ -36,7 +36,15 @@ def claim_output(
         _claim(folder, name, record, inputs, remade, together)
 
 
-def _claim(folder, name, record, inputs, remade, together):
+def _claim(
+    folder: Union[str, Path],
+    name: str,
+    record: Dict[str, Any],
+    inputs: Optional[Inputs],
+    remade: Sequence[str],
+    together: bool,
+) -> None:
+    """claim_output for the holder of the folder."""
     path = Path(folder) / name
     begun = path.exists() and any(_results(path))
     if begun:

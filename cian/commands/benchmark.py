@@ -1,8 +1,10 @@
 """Measure parts of the project, one sub-command a part: what they cost, in time or operations, and how good saliency is."""
 
+import importlib
 import json
 from pathlib import Path
 
+from cian.base.cli import add_preset
 from cian.base.files import write_json
 from cian.base.origin import origin_of
 from cian.base.parallel import map_parallel
@@ -38,7 +40,6 @@ def make_parser():
     add_count(crf, 100, "how many images, from the start of the list")
     crf.add_argument("--iterations", type=int, default=5, help="CRF iterations")
     crf.add_argument("--seed", type=int, default=0, help="of the made-up logits")
-    crf.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     crf.set_defaults(run=run_crf, show=indented)
     count = commands.add_parser(
         "complexity",
@@ -46,15 +47,12 @@ def make_parser():
         help="Table 1: parameters and multiply-adds of the three networks, the paper's beside ours",
     )
     count.add_argument("--backbones", default="resnet101,resnet50", help="comma-separated names")
-    count.add_argument(
-        "--size", type=side_lengths, default=(321, 321), help="of the images: 321, or HEIGHTxWIDTH (default: 321)"
-    )
+    count.add_argument("--size", type=side_lengths, default=(321, 321), help="of the images: 321 (default), or HxW")
     count.add_argument(
         "--paper", type=Path, default=PAPER, metavar="FILE", help="published numbers (default: experiments/paper.csv)"
     )
     count.add_argument("--results", type=Path, metavar="PATH", help="also put the numbers into results.jsonl of this folder")
-    count.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
-    count.set_defaults(run=run_complexity, show=complexity_table)
+    count.set_defaults(run=run_complexity, show=later("cian.evaluation.complexity_table", "count_table"))
     salient = commands.add_parser(
         "saliency",
         description=run_saliency.__doc__,
@@ -65,10 +63,7 @@ def make_parser():
     salient.add_argument("--methods", default=",".join(SALIENCY), help="comma-separated names")
     salient.add_argument("--maps", type=Path, metavar="DIR", help="folder of grey maps to measure too, such as DRFI's")
     salient.add_argument("--workers", type=positive, help="processes (default: all processors)")
-    salient.add_argument(
-        "--csv", type=Path, metavar="PATH", help="also write precision and coverage at each threshold to this file"
-    )
-    salient.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
+    salient.add_argument("--csv", type=Path, metavar="PATH", help="also write precision and coverage at each threshold there")
     salient.set_defaults(run=run_saliency, show=quality_table)
     matching = commands.add_parser(
         "matching",
@@ -87,8 +82,7 @@ def make_parser():
         "--paper", type=Path, default=PAPER, metavar="FILE", help="published numbers (default: experiments/paper.csv)"
     )
     matching.add_argument("--results", type=Path, metavar="PATH", help="also put the times into results.jsonl of this folder")
-    matching.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
-    matching.set_defaults(run=run_matching, show=matching_table)
+    matching.set_defaults(run=run_matching, show=later("cian.evaluation.matching_cost", "cost_table"))
     ways = commands.add_parser(
         "export",
         description=run_export.__doc__,
@@ -104,8 +98,30 @@ def make_parser():
     ways.add_argument("--list", default="val", help="list of ids: a name, or a text file")
     add_count(ways, 20, "how many images, from the start of the list")
     ways.add_argument("--size", type=side_lengths, default=(513, 513), help="of the input: 513, or HEIGHTxWIDTH (default: 513)")
-    ways.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
-    ways.set_defaults(run=run_export, show=export_table)
+    ways.set_defaults(run=run_export, show=later("cian.export.comparison", "comparison_table"))
+    pace = commands.add_parser(
+        "inference",
+        description=run_inference.__doc__,
+        help="images a second of prediction, loader and evaluation by the number of processes",
+    )
+    pace.add_argument("--checkpoint", required=True, metavar="FILE", help="parameters of a CIAN network")
+    pace.add_argument("--backbone", help="of a checkpoint whose run does not say it")
+    pace.add_argument("--similarity", choices=("dot", "cosine"), help="of a checkpoint whose run does not say it; None is dot")
+    pace.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data set root in VOC layout")
+    pace.add_argument("--list", default="val", help="list of ids: a name, or a text file")
+    add_count(pace, 32, "how many images, from the start of the list")
+    pace.add_argument("--processes", type=whole_numbers, metavar="NUMBERS", help="comma-separated (default: 1,2,4,... and all)")
+    pace.add_argument("--devices", help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
+    pace.add_argument("--repeats", type=positive, default=1, help="passes whose median is taken")
+    add_preset(pace, of_run=True)
+    pace.set_defaults(run=run_inference, show=later("cian.evaluation.throughput", "throughput_table"))
+    room = commands.add_parser(
+        "memory", description=run_memory.__doc__, help="memory of every training on a GPU, and --shares for cards of 8 to 40 GB"
+    )
+    add_preset(room)
+    room.set_defaults(run=run_memory, show=later("cian.training.memory", "memory_table"))
+    for part in commands.choices.values():
+        part.add_argument("--json", type=Path, metavar="PATH", help="also write the figures to this file")
     return parser
 
 
@@ -124,6 +140,11 @@ def side_lengths(text):
     if len(sides) > 2 or min(sides) < 1:
         raise ValueError(text)
     return sides if len(sides) == 2 else sides * 2
+
+
+def later(module, name):
+    """A function of a module that prepares MXNet, which is imported when it is called."""
+    return lambda result: getattr(importlib.import_module(module), name)(result)
 
 
 def indented(result):
@@ -147,13 +168,6 @@ def run_complexity(args):
     if args.results:
         write_counts(args.results, counted, git_commit())
     return counted
-
-
-def complexity_table(counted):
-    """Markdown, see cian.evaluation.complexity_table.count_table."""
-    from cian.evaluation.complexity_table import count_table
-
-    return count_table(counted)
 
 
 def run_saliency(args):
@@ -183,13 +197,6 @@ def run_matching(args):
     return costs
 
 
-def matching_table(costs):
-    """Markdown, see cian.evaluation.matching_cost.cost_table."""
-    from cian.evaluation.matching_cost import cost_table
-
-    return cost_table(costs)
-
-
 def run_export(args):
     """Compare and time the same network as Gluon block, as exported symbol in MXNet alone, and as ONNX, in turn."""
     from cian.export.comparison import compare_export, fitted_image, random_network  # here, because it prepares MXNet
@@ -217,11 +224,32 @@ def run_export(args):
     return {"network": f"{method} {args.backbone}, {told}", **result}
 
 
-def export_table(result):
-    """Markdown, see cian.export.comparison.comparison_table."""
-    from cian.export.comparison import comparison_table
+def run_inference(args):
+    """Predict images at the settings of the preset in one process and in several, and time loader and evaluation likewise."""
+    from cian.config import Inference, Segmentation  # here, as what follows: it prepares MXNet
+    from cian.evaluation import throughput as pace
 
-    return comparison_table(result)
+    dataset, origin = open_dataset(args.data), origin_of(args.checkpoint)
+    ids, settings = dataset.read_ids(args.list)[: args.count], Inference.preset(origin.decide_preset(args.preset))
+    backbone = origin.decide("backbone", args.backbone, Segmentation.preset(origin.decide_preset(args.preset)).backbone)
+    network = args.checkpoint, backbone, origin.decide("similarity", args.similarity, "dot")
+    view, crf = (settings.test_size, settings.scales, settings.flip), (settings.crf_iterations, settings.crf)
+    counts, images = args.processes or pace.powers(), [dataset.image_path(i) for i in ids]
+    return {
+        "network": f"{backbone}, {args.checkpoint}",
+        "images": len(ids),
+        "processors": pace.processors(),
+        "inference": pace.inference(network, view, crf, images, counts, args.devices, args.repeats),
+        "loader": pace.loading(dataset, ids, (0, *counts)),
+        "evaluation": pace.evaluating(dataset, ids, counts),
+    }
+
+
+def run_memory(args):
+    """Memory of every training by MXNet's planner, without running it: of a group of images, and of the whole batch."""
+    from cian.training.memory import TRAININGS, measure  # here, because it prepares MXNet
+
+    return [measure(training, args.preset) for training in TRAININGS]
 
 
 def main(argv=None):

@@ -19,7 +19,6 @@ from pathlib import Path
 from cian.base.files import read_text
 from cian.base.parser import Parser
 from cian.base.processes import Child, Guardian, Task, stop
-from cian.config.arguments import positive
 
 # Importing MXNet serves when DMLC_ROLE says so. Servers outlive a signal that all processes get: the workers stop first.
 SERVE = [sys.executable, "-c", "from signal import SIG_IGN, SIGINT, SIGTERM, signal; signal(SIGINT, SIG_IGN); "
@@ -30,7 +29,7 @@ FAILURE_GRACE = 10  # seconds: workers that wait for one that has failed cannot 
 def make_parser():
     usage = "%(prog)s -n WORKERS [options] -- COMMAND ..."
     parser = Parser("cian launch", __doc__, "cian launch -n 2 -- cian train --kvstore dist_sync ...", usage)
-    parser.add_argument("-n", "--workers", type=positive, required=True, help="number of worker processes")
+    parser.add_argument("-n", "--workers", type=int, required=True, help="number of worker processes")
     parser.add_argument("-s", "--servers", type=int, default=1, help="number of servers (default: 1)")
     parser.add_argument("-g", "--gpus-per-worker", type=int, metavar="N", help="GPUs that each worker gets of its machine's "
                         "(default: an equal share; CUDA_VISIBLE_DEVICES names those that count)")

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Dict, Optional, Sequence, Type, TypeVar, Union
+from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 PRESETS = ("voc12", "animals", "scenes")
 Number = Union[int, float]
@@ -18,8 +18,8 @@ def setting(
     least: Optional[Number] = None,
     above: Optional[Number] = None,
     most: Optional[Number] = None,
-    options: Sequence[str] = (),
-    old: Sequence[str] = (),
+    options: Tuple[str, ...] = (),
+    old: Tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its help text and, where limited, the allowed values: choices, or a range of numbers.
 

@@ -13,6 +13,7 @@ from typing import Dict, NamedTuple, Tuple, Union
 
 import numpy as np
 
+from cian.data.images import PICTURE_ENDINGS
 from cian.data.voc import MAX_CLASSES
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,11 @@ def read_instances(path):
         seen.add(entry.id)
         outline = entry.segmentation
         if isinstance(outline, list):
+            outline = _polygons(outline)
             outline = [part for part in outline if not _encloses_nothing(part)]
             empty += not outline
+        if not labels[entry.category_id]:
+            raise ValueError(f"{path}: annotation {entry.id}: of the category 'background', which is what no annotation covers")
         shapes[entry.image_id].append(Shape(entry.id, labels[entry.category_id], bool(entry.iscrowd), outline))
     if empty:
         log.warning("%s: %d annotations have no polygon of 3 or more points: they are tags, but cover no pixel", path, empty)
@@ -109,8 +113,17 @@ def _check_annotation(entry, seen, images, labels, path):
     for name, value, known in (("image_id", entry.image_id, images), ("category_id", entry.category_id, labels)):
         if type(value) is not int or value not in known:
             raise ValueError(f"{where}: {name} {value!r}, expected one of the {len(known)} that the file lists")
-    if entry.iscrowd not in (0, 1):
+    if entry.iscrowd not in (None, 0, 1):  # files of one's own often lack it: no crowd
         raise ValueError(f"{where}: iscrowd {entry.iscrowd!r}, expected 0 or 1")
+
+
+def _polygons(outline):
+    """Polygons as flat arrays x, y, x, y, ...; also of one that is not in a list of its own, or is written as points (x, y)."""
+    sizes = {part.shape if isinstance(part, np.ndarray) else None for part in outline}
+    if sizes in ({()}, {(2,)}) and len(outline) > 2:  # numbers, or three and more points
+        return [np.ravel(np.array(outline, np.float64))]
+    points = [isinstance(part, np.ndarray) and part.ndim == 2 and part.shape[1] == 2 for part in outline]
+    return [part.ravel() if flat else part for part, flat in zip(outline, points)]
 
 
 def _encloses_nothing(part):
@@ -165,12 +178,17 @@ def _read_categories(entries, path):
             raise ValueError(f"{path}: expected categories with a number id and a name, without commas, found {shorten(entry)}")
         found.append((number, name.strip()))
     found.sort()
+    if not found or any(len(set(column)) < len(found) for column in zip(*found)):
+        twice = sorted({name for _, name in found if [other for _, other in found].count(name) > 1})
+        raise ValueError(f"{path}: expected categories, each id and name once, found {shorten(twice or found)}")
+    reserved = {number: 0 for number, name in found if name == "background"}  # may be listed, but not annotated
+    found = [(number, name) for number, name in found if number not in reserved]
     names = ("background",) + tuple(name for _, name in found)
-    if not found or len(set(names)) < len(names) or len({number for number, _ in found}) < len(found):
-        raise ValueError(f"{path}: expected categories, each id and name once, found {shorten(found)}")
+    if not found:
+        raise ValueError(f"{path}: expected categories, each id and name once, found only background")
     if len(names) > MAX_CLASSES:
         raise ValueError(f"{path}: {len(found)} categories, expected at most {MAX_CLASSES - 1} (255 means 'ignore')")
-    return {number: index for index, (number, _) in enumerate(found, 1)}, names
+    return {**reserved, **{number: index for index, (number, _) in enumerate(found, 1)}}, names
 
 
 def _read_images(entries, path):
@@ -180,11 +198,13 @@ def _read_images(entries, path):
         entry = entry if isinstance(entry, dict) else {"entry": entry}
         number, name, *size = (entry.get(key) for key in ("id", "file_name", "width", "height"))
         good = type(number) is int and isinstance(name, str) and all(type(side) is int and side > 0 for side in size)
-        if not good or Path(name).name != name or Path(name).suffix != ".jpg" or any(map(str.isspace, name)):
-            raise ValueError(f"{path}: expected images with id, file_name NAME.jpg, width and height, found {shorten(entry)}")
-        if number in found or name in names:
+        good = good and Path(name).name == name and Path(name).suffix.lower() in PICTURE_ENDINGS
+        if not good or any(map(str.isspace, name)):
+            what = "id, file_name NAME.jpg (or .png, ...), width and height"
+            raise ValueError(f"{path}: expected images with {what}, found {shorten(entry)}")
+        if number in found or Path(name).stem in names:
             raise ValueError(f"{path}: image {number}, {name}: its id or name was there before, expected each once")
-        names.add(name)
+        names.add(Path(name).stem)
         found[number] = name, *size
     return found
 

@@ -144,7 +144,7 @@ def build(plan, root, link="symlink", workers=None, progress=None):
         return
     write_json(root / _UNFINISHED, plan.record)
     items = [(split, name, picture) for split in SPLITS for name, picture in plan.pictures[split].items()]
-    items = [(plan.images[split], root, name, picture) for split, name, picture in items if not _is_there(root, name)]
+    items = [(plan.images[split], root, name, picture) for split, name, picture in items if not _is_there(root, name, picture)]
     if progress is not None:
         progress(total - len(items))
     for _ in map_parallel(functools.partial(_convert, link), items, workers, progress):
@@ -160,19 +160,19 @@ def build(plan, root, link="symlink", workers=None, progress=None):
     (root / _UNFINISHED).unlink()
 
 
-def _places(root, name):
-    return root / "JPEGImages" / f"{name}.jpg", root / "SegmentationClass" / f"{name}.png"
+def _places(root, name, picture):
+    return root / "JPEGImages" / f"{name}{Path(picture.file_name).suffix}", root / "SegmentationClass" / f"{name}.png"
 
 
-def _is_there(root, name):
-    return all(path.is_file() for path in _places(root, name))
+def _is_there(root, name, picture):
+    return all(path.is_file() for path in _places(root, name, picture))
 
 
 def _convert(link, item):
     """Link or copy one image and draw its mask, the mask last."""
     folder, root, name, picture = item
     source = folder / picture.file_name
-    image, mask = _places(root, name)
+    image, mask = _places(root, name, picture)
     try:
         with Image.open(str(source)) as opened:  # the header is enough here; `prepare_data.py check` decodes
             size = opened.size

@@ -37,10 +37,9 @@ def read_text_file(path):
 
 
 def read_lines(path):
-    """(line number from 1, stripped text) of the lines of a text file that are neither blank nor a comment, `# ...`."""
-    lines = enumerate(re.split("\r\n|\r|\n", read_text_file(path)), 1)
-    numbered = ((number, line.split(" #")[0].strip()) for number, line in lines)
-    return [(number, line) for number, line in numbered if line and not line.startswith("#")]
+    """(line number from 1, stripped text) of the lines of a text file that are not blank."""
+    numbered = enumerate(map(str.strip, re.split("\r\n|\r|\n", read_text_file(path))), 1)
+    return [(number, line) for number, line in numbered if line]
 
 
 def image_id(text):
@@ -70,10 +69,13 @@ def read_id_file(path):
     """The ids of a list, in its order; FileNotFoundError or ValueError name file and line, what was found and expected."""
     seen = {}
     for number, line in read_lines(path):
+        line = re.split(r"(?:^|\s)#", line)[0].strip()  # a comment
+        if not line:
+            continue
         names = {image_id(word) for word in line.split()}
         if len(names) != 1 or not min(names):
             hint = "; lists of one class hold 1, 0 or -1 beside each id" if re.search(r"\s-?[01]$", line) else ""
-            raise ValueError(f"{path}, line {number}: expected one image id, or its paths, found '{line}'{hint}")
+            raise ValueError(f"{path}, line {number}: expected one image id, or its paths, found {line!r}{hint}")
         name = names.pop()
         if name in seen:
             raise ValueError(f"{path}, line {number}: id '{name}' was in line {seen[name]} already")

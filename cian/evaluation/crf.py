@@ -41,7 +41,7 @@ def smooth_noise(size, sigma, rng):
 
 
 def compare_crf(dataset, ids, iterations=5, seed=0, progress=None):
-    """Time the CRF methods of predict.py on the same images and made-up logits, one after the other on one processor.
+    """Time the CRF methods of `cian predict` on the same images and made-up logits, one after the other on one processor.
 
     Returns per method the mean processor seconds per image (which other programs disturb less than wall time), the ratio
     of exact to pruned, and the share of equal pixels, over all images and in the worst.

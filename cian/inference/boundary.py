@@ -11,14 +11,14 @@ from cian.models.irn import IRN, SIDE_MULTIPLE, STRIDE
 
 
 def load_boundary_network(checkpoint, backbone=None, device=None):
-    """The IRN of a checkpoint of tools/train_irn.py, on `device`, hybridized.
+    """The IRN of a checkpoint of `cian train_irn`, on `device`, hybridized.
 
     backbone: None takes the one that the checkpoint's run folder names, which another may not contradict. FileNotFoundError
     or ValueError say what is wrong.
     """
     arrays = read_params(checkpoint)
     if "boundary6_weight" not in arrays:
-        raise ValueError(f"{checkpoint}: not a checkpoint of train_irn.py (no boundary6_weight)")
+        raise ValueError(f"{checkpoint}: not a checkpoint of `cian train_irn` (no boundary6_weight)")
     origin = origin_of(checkpoint)
     backbone = origin.decide("backbone", backbone)
     if backbone is None:

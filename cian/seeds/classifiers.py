@@ -39,7 +39,7 @@ def settings_of_run(checkpoint):
             f"{origin.path}: no such file; the network of a COMNet checkpoint is described by its run folder"
         )
     if origin.method != "comnet":
-        raise ValueError(f"{origin.path}: not the settings of a COMNet training (train_cam.py --method comnet)")
+        raise ValueError(f"{origin.path}: not the settings of a COMNet training (cian train_cam --method comnet)")
     tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in origin.settings.items()}
     return Matching.preset("voc12", **tuples)
 

@@ -7,6 +7,7 @@ momentum). To be added on a GPU: about 0.5 GB for the CUDA libraries, and cuDNN'
 import re
 from typing import NamedTuple
 
+from cian.base import environment
 from cian.base.runtime import mx
 from cian.config import BoundaryTraining, Classifier, Matching, Segmentation
 from cian.models.comnet import MATCHINGS
@@ -68,7 +69,8 @@ def loss_symbol(objective, settings, groups):
 def planned(symbol, shapes, parameters):
     """Bytes that the planner lays out for forward and backward pass, without the parameters themselves."""
     kinds = {name: parameters[name].grad_req if name in parameters else "null" for name in symbol.list_arguments()}
-    bound = symbol.simple_bind(ctx=mx.cpu(), grad_req=kinds, **shapes)
+    with environment.temporarily("MXNET_SUBGRAPH_BACKEND", "NONE"):  # else oneDNN plans other arrays than a GPU has
+        bound = symbol.simple_bind(ctx=mx.cpu(), grad_req=kinds, **shapes)
     return 2**20 * float(re.search(r"Total (\d+) MB allocated", bound.debug_str()).group(1))
 
 

@@ -88,8 +88,8 @@ class Training:
         distributed = args.kvstore.startswith("dist")
         if distributed and "DMLC_ROLE" not in os.environ:
             raise ValueError(
-                f"--kvstore {args.kvstore} needs the processes that tools/launch.py starts: put "
-                "`python tools/launch.py -n 2 -s 1 --` in front of the command"
+                f"--kvstore {args.kvstore} needs the processes that `cian launch` starts: put "
+                "`cian launch -n 2 --` in front of the command"
             )
         self._store = mx.kv.create(args.kvstore) if distributed else args.kvstore
         self._rank, self._ranks = (self._store.rank, self._store.num_workers) if distributed else (0, 1)

@@ -154,7 +154,6 @@ def test_outlines_that_enclose_nothing_are_tags_without_pixels(tmp_path, caplog)
     ([[1, 1, 900, 9, 9, 1]], "near an image of 50x40"),
     ([[1, 1, float("nan"), 9, 9, 1]], "near an image of 50x40"),
     ([[1, 1, "x", 9, 9, 1]], "near an image of 50x40, found .*'x'"),
-    ([1, 1, 9, 9, 9, 1], "near an image of 50x40"),
     ("polygon", "expected polygons or a run-length code with counts and size, found 'polygon'"),
     ({"counts": [2000]}, "expected polygons or a run-length code with counts and size"),
     ({"counts": [10, 10, 1979], "size": [40, 50]}, "run lengths from 0 on that add up to 2000 pixels, found the sum 1999"),
@@ -195,7 +194,7 @@ def without(entry, key):
     ({"images": None}, "expected lists images, annotations, categories, as in instances_val2014.json, found images, annot"),
     ({"images": [IMAGE, IMAGE]}, "image 7, a.jpg: its id or name was there before"),
     ({"images": [IMAGE, {**IMAGE, "id": 8}]}, "image 8, a.jpg: its id or name was there before"),
-    ({"images": [{**IMAGE, "file_name": "a.png"}]}, "expected images with id, file_name NAME.jpg, width and height, found"),
+    ({"images": [{**IMAGE, "file_name": "a.gif"}]}, r"images with id, file_name NAME.jpg \(or .png, ...\), width"),
     ({"images": [{**IMAGE, "file_name": "../a.jpg"}]}, "expected images with id"),
     ({"images": [{**IMAGE, "height": 0}]}, "expected images with id"),
     ({"images": [3]}, "expected images with id"),
@@ -206,11 +205,13 @@ def without(entry, key):
     ({"annotations": [{**ENTRY, "image_id": 8}]}, "annotation 1: image_id 8, expected one of the 1 that the file lists"),
     ({"annotations": [{**ENTRY, "image_id": [7]}]}, r"annotation 1: image_id \[7\], expected"),
     ({"annotations": [{**ENTRY, "category_id": 2}]}, "annotation 1: category_id 2, expected one of the 1 that the file lists"),
-    ({"annotations": [without(ENTRY, "iscrowd")]}, "annotation 1: iscrowd None, expected 0 or 1"),
+    ({"annotations": [{**ENTRY, "iscrowd": 2}]}, "annotation 1: iscrowd 2, expected 0 or 1"),
+    ({"images": [IMAGE, {**IMAGE, "id": 8, "file_name": "a.png"}]}, "image 8, a.png: its id or name was there before"),
     ({"categories": []}, "expected categories, each id and name once"),
     ({"categories": [CATEGORY, {"id": 1, "name": "dog"}]}, "expected categories, each id and name once"),
-    ({"categories": [CATEGORY, {"id": 2, "name": "cat"}]}, "expected categories, each id and name once"),
-    ({"categories": [CATEGORY, {"id": 2, "name": "background"}]}, "expected categories, each id and name once"),
+    ({"categories": [CATEGORY, {"id": 2, "name": "cat"}]}, r"expected categories, each id and name once, found \['cat'\]"),
+    ({"categories": [{**CATEGORY, "name": "background"}]}, "expected categories, .* found only background"),
+    ({"categories": [{**CATEGORY, "name": "background"}, {"id": 2, "name": "cat"}]}, "annotation 1: of the category 'backgr"),
     ({"categories": [{"id": 1, "name": "cat, dog"}]}, "expected categories with a number id and a name, without commas"),
     ({"categories": [{"name": "cat"}]}, "expected categories with a number id"),
     ({"categories": [{"id": n, "name": f"c{n}"} for n in range(300)]}, "300 categories, expected at most 254"),
@@ -220,6 +221,20 @@ def test_wrong_files_are_named(tmp_path, change, message):
     path.write_text(json.dumps({"images": [IMAGE], "annotations": [ENTRY], "categories": [CATEGORY], **change}))
     with pytest.raises(ValueError, match="i.json: .*" + message):
         read_instances(path)
+
+
+def test_files_of_ones_own(tmp_path):
+    """No iscrowd, a category background that nothing is annotated with, ids from 0, other endings, outlines as points."""
+    points, flat = [[0, 0], [4, 0], [4, 4], [0, 4]], [0, 0, 4, 0, 4, 4, 0, 4]
+    categories = [{"id": 0, "name": "background"}, {"id": 5, "name": "crack"}, {"id": 3, "name": "hole"}]
+    path, expected = tmp_path / "i.json", square(0, 0, 4, (6, 8))
+    for outline in ([flat], flat, points, [points]):
+        image = {"id": 0, "file_name": "a.PNG", "height": 6, "width": 8}
+        entry = {"id": 0, "image_id": 0, "category_id": 5, "segmentation": outline}
+        path.write_text(json.dumps({"images": [image], "annotations": [entry], "categories": categories}))
+        found = read_instances(path)
+        assert found.classes == ("background", "hole", "crack")
+        assert np.array_equal(semantic_mask(found.pictures["a"]), 2 * expected)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe", b'{"images": []'])

@@ -40,8 +40,8 @@ def test_masks_come_from_the_plain_folder_only_where_there_is_no_augmented_one(r
 
 
 def test_own_classes(root):
-    write_text(root / "classes.txt", "background\nowl\n\nbee\n")
-    assert open_dataset(root).classes == ("background", "owl", "bee")
+    write_text(root / "classes.txt", "background\nowl\n\n#1 bee\n")
+    assert open_dataset(root).classes == ("background", "owl", "#1 bee")
 
 
 @pytest.mark.parametrize("text, message", [

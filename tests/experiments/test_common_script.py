@@ -1,10 +1,13 @@
 """experiments/common.sh: the functions that quickstart.sh and seeds.sh share, and the help of both."""
 
+import argparse
 import re
+import shutil
 import subprocess
 
 import pytest
 from small_training import ROOT
+from table_scripts import plan_module
 
 COMMON = ROOT / "experiments" / "common.sh"
 
@@ -74,6 +77,24 @@ def test_scenes_are_generated_where_no_data_is_given(tmp_path):
     assert told[1:] == ["== scenes: a generated data set", f"prepare_data scenes --output {data} ",
                         f"{data}/SegmentationClassAug {data}/ImageSets/Segmentation"]  # fmt: skip
     assert bash('data="$PWD"; find_data; echo "$masks"', tmp_path) == f"{tmp_path}/SegmentationClass\n"
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in (ROOT / "experiments").glob("*.sh")} - {"common"}))
+def test_help_installs_and_writes_nothing(tmp_path, name):
+    """In a copy of the scripts alone, where neither an environment nor a Python is."""
+    shutil.copytree(str(ROOT / "experiments"), str(tmp_path / "experiments"), ignore=shutil.ignore_patterns("results", "*.py*"))
+    before = sorted(tmp_path.rglob("*"))
+    command = ["bash", str(tmp_path / "experiments" / f"{name}.sh"), "--help"]
+    done = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, cwd=str(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) > 4
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help_of_the_table_scripts_names_the_options_of_all(tmp_path):
+    told = set(re.findall(r"--[a-z-]+", bash("table_options", tmp_path)))
+    parser = argparse.ArgumentParser()
+    plan_module.add_options(parser, "0", "")
+    assert {name for action in parser._actions for name in action.option_strings} - {"-h", "--help"} == told
 
 
 @pytest.mark.parametrize("name", ["quickstart", "seeds"])

@@ -93,4 +93,4 @@ def test_wrong_tables(data, tmp_path, capsys):
 def test_the_script_is_sound():
     script = ROOT / "experiments" / "comnet.sh"
     subprocess.run(["bash", "-n", str(script)], check=True)
-    assert 'comnet_tables.py" "$@"' in script.read_text(encoding="utf-8")
+    assert 'run_tables comnet_tables.py "$@"\n' in script.read_text(encoding="utf-8")

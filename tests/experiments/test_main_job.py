@@ -13,6 +13,7 @@ from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.voc import open_dataset
 from cian.models.checkpoint import read_params
+from cian.models.weight_cache import choose
 from cian.scenes.generate import generate
 from cian.training.objectives import SegmentationObjective
 
@@ -68,12 +69,10 @@ def test_only_round_one_zeroes_the_gamma(job):
     train, checkpoint = module_of("train"), job[1] / "round1" / "cian_resnet10-0000.params"
     learned = read_params(checkpoint)["bn_out_gamma"].asnumpy()
     assert learned.any()
-    options = ["--preset", "scenes", "--data", job[0], "--seeds", "x", "--output", "x", "--init", checkpoint]
-    for number, wanted in (("1", np.zeros_like(learned)), ("2", learned)):
-        args = train.parse_args([str(o) for o in options] + ["--round", number])
-        settings = Segmentation.preset("scenes", round=int(number))
+    for number, wanted in ((1, np.zeros_like(learned)), (2, learned)):
+        settings = Segmentation.preset("scenes", round=number)
         net = SegmentationObjective(settings, 7, [mx.cpu()]).net
-        train.start_network(net, args, settings)
+        train.start_network(net, choose(checkpoint, "resnet10"), settings, False)
         assert np.array_equal(net.collect_params()["bn_out_gamma"].data().asnumpy(), wanted)
 
 

@@ -135,7 +135,7 @@ def test_wrong_affinity_options_are_named(made, tmp_path, capsys):
     for options, message in (
         (["--pairs", "a:b:c"], "'a:b:c' is no pair"),
         (["--pairs", "a:a"], "'a:a' is no pair"),
-        (["--images", "0"], "invalid positive value"),
+        (["--images", "0"], "expected a whole number, 1 or more"),
         (["--images", "1", "--statistics", "1"], "not allowed with"),
     ):
         with pytest.raises(SystemExit):

@@ -118,7 +118,7 @@ def test_checkpoints(tmp_path):
     with pytest.raises(ValueError, match="does not fit the network"):
         load_boundary_network(path, "squeezenet1.1")
     save_checkpoint(path, {"arg:fc1_weight": mx.nd.zeros((1, 2))})
-    with pytest.raises(ValueError, match="not a checkpoint of train_irn.py"):
+    with pytest.raises(ValueError, match="not a checkpoint of `cian train_irn`"):
         load_boundary_network(path, "resnet10")
 
 

@@ -13,7 +13,7 @@ from small_training import CHECKPOINT, OPTIONS, ROOT, command, largest_differenc
 
 from cian.base.stops import Interrupted
 from cian.scenes.generate import generate
-from cian.training.tool import TrainingBar
+from cian.training.tool import TrainingProgress
 from cian.training.workers import Workers
 
 LAUNCH = [sys.executable, str(ROOT / "tools" / "launch.py"), "-n", "2", "-s", "1", "--"]
@@ -76,7 +76,7 @@ def test_two_devices_go_on_bit_identically(scenes, tmp_path, monkeypatch):
         assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout[-2000:]
         return
 
-    class StoppingBar(TrainingBar):
+    class StoppingBar(TrainingProgress):
         def __call__(self, epoch, step, count, loss):
             super().__call__(epoch, step, count, loss)
             if (epoch, step) == (0, 1):
@@ -87,7 +87,7 @@ def test_two_devices_go_on_bit_identically(scenes, tmp_path, monkeypatch):
              "--devices", "cpu0,cpu1", "--output"]
     train.main([*words, str(tmp_path / "whole")])
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr("cian.training.tool.TrainingBar", StoppingBar)
+        patched.setattr("cian.training.tool.TrainingProgress", StoppingBar)
         train.main([*words, str(tmp_path / "stopped")])
     with np.load(str(tmp_path / "stopped" / "resume.npz")) as state:
         mean = state["aux:bn_out_moving_mean"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,9 @@ def test_stopped_and_resumed_is_bit_identical(scenes, finished, tmp_path, number
     assert set(one) == set(other)
     for name in one:
         assert np.array_equal(one[name].asnumpy(), other[name].asnumpy()), name
+    said = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert said.count(" INFO command: ") == 2 and said.count(" INFO devices: cpu(0)") == 2  # of both starts
+    assert " INFO settings: " in said and re.search(r" INFO epoch 2/2: \d+ of \d+ steps, .*loss \d", said)
     same = [{k: v for k, v in line.items() if k != "seconds"} for line in log_lines(tmp_path)]
     assert same == [{k: v for k, v in line.items() if k != "seconds"} for line in log_lines(finished)]
 
