@@ -83,8 +83,8 @@ def test_unwritable_folder(checkpoint, tmp_path):
     "spoil, message",
     [
         (lambda data: data[: len(data) // 2], r"bad\.params: not a complete \.params file"),
-        (lambda data: data[:5], r"bad\.params: not a \.params file \(shorter than 8 bytes\)"),
-        (lambda data: b"PK\x03\x04 another kind of file altogether", r"bad\.params: not a complete \.params file"),
+        (lambda data: data[:5], r"bad\.params: not a file of weights \(5 bytes\)"),
+        (lambda data: b"PK\x03\x04 another kind of file altogether", r"bad\.params: not a file of weights; expected \.params"),
     ],
     ids=["truncated", "cut", "foreign"],
 )
