@@ -182,7 +182,7 @@ def clone(tmp_path):
 
 
 def run_setup(root, **variables):
-    result = subprocess.run(["bash", str(root / "experiments" / "setup.sh")], cwd=str(root.parent), timeout=60,
+    result = subprocess.run(["bash", str(root / "experiments" / "setup.sh")], cwd=str(root.parent), timeout=300,
                             env=dict(os.environ, **variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             universal_newlines=True)
     return result.returncode, result.stderr

@@ -174,7 +174,7 @@ def test_sheets_of_seeds(folder, capsys):
     assert not np.array_equal(read_image(root / "random.png"), first[0])
     report.main([*common, "99"])
     assert read_image(root / "random.png").shape == read_image(root / "worst.png").shape
-    for words in (["--run", "x"], ["--seeds", "x", "--run", "y"], ["--seeds", "x", "--images", "0"], []):
+    for words in (["--seeds", "x", "--run", "y"], ["--seeds", "x", "--images", "0"], []):
         with pytest.raises(SystemExit):
             report.parse_args([*words, "--data", "d"])
 
