@@ -113,7 +113,7 @@ def test_bad_cam_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"a.npz: expected values in \[0, 1\], found nan"):
         cams.load_cam(path)
     np.save(str(path.with_suffix(".npy")), np.zeros(3))
-    with pytest.raises(ValueError, match="a.npy: cannot be read as a CAM file"):
+    with pytest.raises(ValueError, match="a.npy: expected one pickled dictionary, found an array of float64"):
         cams.load_cam(path.with_suffix(".npy"))
 
 
