@@ -20,7 +20,7 @@ def cited_rows(text):
     return rows
 
 
-def tests_by_file():
+def names_by_file():
     """{file name: names of its tests}; file names are unique."""
     found = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -49,7 +49,7 @@ def test_every_cited_row_is_there():
 
 
 def test_every_row_names_tests_that_exist():
-    tests = tests_by_file()
+    tests = names_by_file()
     for line in TABLE.splitlines():
         number = re.match(r"\| (C?\d+a?) \|", line)
         named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", line)
