@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import check_inputs
+import recipes
 from stages import Runner, Stage
 
 from cian.base.files import check_space
@@ -168,7 +169,7 @@ def print_plan(stages, last=()):
 
 
 def run_plan(args, stages, numbers):
-    """Run the stages, showing progress. numbers(stage) -> measurements, which are written as soon as it is finished."""
+    """Run the stages, showing progress. numbers(stage) -> measurements, written with its card as soon as it is finished."""
     began = time.monotonic()
     write_results(args.results, ())  # a file that cannot be read or written is told now, not after the first training
 
@@ -178,6 +179,7 @@ def run_plan(args, stages, numbers):
 
     def finished(stage, seconds):
         write_results(args.results, numbers(stage))
+        recipes.keep(args.results, stage)
         if progress is not None:
             progress.update()
 

@@ -13,11 +13,12 @@ import check_inputs
 import cian_plan
 import comnet_tables
 import plan as plan_module
+import recipes
 import tables
 from stages import Runner, Stage, StageFailed, claimed, in_order
 
 __all__ = ["PAPER", "Runner", "Stage", "StageFailed", "arguments", "check_inputs", "cian_plan", "claimed", "comnet_tables",
-           "in_order", "plan_module", "tables", "three_images"]
+           "in_order", "plan_module", "recipes", "tables", "three_images"]
 PAPER = read_paper(ROOT / "experiments" / "paper.csv")
 
 
