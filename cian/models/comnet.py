@@ -65,6 +65,11 @@ class COMNet(mx.gluon.HybridBlock):
         #: smallest side of an image, pixels: intra-matching needs more than k points
         self.least_side = self.stride * math.isqrt(k) + 1 if intra else self.stride
 
+    def suit(self, devices):
+        """Choose the operators of intra-matching that are parallel where `devices` are GPUs; before the first call."""
+        if self.intra is not None:
+            self.intra.parallel = any(device.device_type == "gpu" for device in devices)
+
     def maps(self, x):
         """Score maps (G, classes, h, w) of the images of one group (G, 3, H, W); at test an image and its mirror."""
         return self._maps(mx.nd, *self._grouped(mx.nd, x.expand_dims(0)))

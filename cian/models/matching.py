@@ -9,6 +9,7 @@ from cian.models.layers import conv
 
 KRYLOV_STEPS = 32  # real features need 12 for |cos| > 0.99999, random ones of 2048 points 32
 TINY = 1e-12
+TAKEN = 3e38  # less than the largest float32; no value comes near it
 SIDES = ("cam", "norm")
 DISTANCES = ("l2", "dot")
 STARTS = ("default", "zero")
@@ -100,18 +101,36 @@ def enhance(F, features, mask, alpha):
     return F.broadcast_mul(features, 1 + (alpha - 1) * (mask > 0))
 
 
-def nearest_points(F, points, k, distance="l2"):
+def nearest_points(F, points, k, distance="l2", parallel=False):
     """Indices (N, n, k) of each point's k nearest others, nearest first, of points (N, C, n) (Eq. 6).
 
-    distance "l2": the true Euclidean one; "dot": the largest inner product, as Eq. 6 is printed.
+    distance "l2": the true Euclidean one; "dot": the largest inner product, as Eq. 6 is printed. parallel: see IntraMatching.
     """
     points = F.stop_gradient(points)
     left, right = points, points
     if distance == "l2":  # 2 xi'xj - |xj|^2, which is -|xi - xj|^2 but for what is the same for all j
         squares = F.sum(F.square(points), axis=1, keepdims=True)  # (N, 1, n)
         left, right = F.concat(2 * points, -F.ones_like(squares), dim=1), F.concat(points, squares, dim=1)
+    if parallel:
+        return largest_in_turn(F, F.batch_dot(right, left, transpose_a=True), k)  # (N, n, n), a point in each column
     closeness = F.batch_dot(left, right, transpose_a=True)  # (N, n, n), a point in each row
     return without_itself(F, F.topk(closeness, k=k + 1, axis=2, ret_typ="indices"))
+
+
+def largest_in_turn(F, closeness, k):
+    """Rows of the k largest values of every column but the one on the diagonal, of (N, n, n): (N, n, k), the largest first.
+
+    One by one, each taken away when it is found: k readings of the array, where a GPU's `topk` of more than 5 sorts all of it
+    three times, in six times its memory.
+    """
+    rows = F.reshape(F.contrib.arange_like(closeness, axis=1), (1, -1, 1))  # (1, n, 1)
+    newest = F.reshape(F.contrib.arange_like(closeness, axis=2), (1, 1, -1))  # (1, 1, n), at first each its own number
+    found = []
+    for _ in range(k):
+        closeness = F.broadcast_sub(closeness, TAKEN * F.broadcast_equal(rows, newest))
+        newest = F.argmax(closeness, axis=1, keepdims=True)  # over the rows, (N, 1, n); of equal ones the first
+        found.append(newest)
+    return F.transpose(F.concat(*found, dim=1), axes=(0, 2, 1))  # (N, k, n) -> (N, n, k)
 
 
 def without_itself(F, nearest):
@@ -129,17 +148,23 @@ def without_itself(F, nearest):
     return F.where(F.slice_axis(behind, axis=2, begin=0, end=-1), tail, head)
 
 
-def largest_of(F, points, chosen, k):
-    """Element-wise maximum over chosen points: points (N, n, C), chosen (N, n, k) -> (N, n, C); gradient to one winner."""
+def largest_of(F, points, chosen, k, parallel=False):
+    """Element-wise maximum over chosen points: points (N, n, C), chosen (N, n, k) -> (N, n, C); gradient to one winner.
+
+    parallel: see IntraMatching.
+    """
     count = F.max(F.contrib.arange_like(chosen, axis=1)) + 1  # n
     first = F.broadcast_mul(F.contrib.arange_like(chosen, axis=0), count)  # (N,), row number of each image's first point
     chosen = F.broadcast_add(chosen, F.reshape(first, (-1, 1, 1)))
     flat = F.reshape(points, (-3, 0))  # (N, n, C) -> (N n, C)
+    if parallel:  # the gradient of `take` along any axis but the first sorts the indices and adds up each row for itself
+        flat = F.expand_dims(flat, axis=0)  # (1, N n, C)
     largest = None
     for j in range(k):  # one by one: F.max over an axis of (N, n, k, C) is many times slower on a CPU
-        one = F.take(flat, F.squeeze(F.slice_axis(chosen, axis=2, begin=j, end=j + 1), axis=2))  # (N, n, C)
+        one = F.squeeze(F.slice_axis(chosen, axis=2, begin=j, end=j + 1), axis=2)  # (N, n)
+        one = F.take(flat, one, axis=int(parallel))  # (N, n, C), or (1, N, n, C)
         largest = one if largest is None else F.maximum(largest, one)
-    return largest
+    return F.squeeze(largest, axis=0) if parallel else largest
 
 
 class IntraMatching(mx.gluon.HybridBlock):
@@ -148,6 +173,9 @@ class IntraMatching(mx.gluon.HybridBlock):
     The MLP is one 1x1 convolution, `conv_match`. distance: see nearest_points. residual False leaves x_i out, as Eq. 8 is
     printed. start "default": with a bias, both uniform within 1 / sqrt(C), as PyTorch starts the convolution of the paper's
     source; "zero": without a bias and, where there is a residual, zero, so that training begins at the plain classifier.
+
+    parallel, an attribute set before the first call: the operators whose kernels are parallel on a GPU (a maximum at a time
+    instead of a full sort, a sorted instead of a serial gradient of `take`), with the same result. Slower on a CPU.
     """
 
     def __init__(self, channels, k=8, distance="l2", residual=True, start="default"):
@@ -158,7 +186,7 @@ class IntraMatching(mx.gluon.HybridBlock):
             raise ValueError(f"k: {k}, expected 1 or more points")
         if start not in STARTS:
             raise ValueError(f"match_init: {start!r}, expected one of {', '.join(STARTS)}")
-        self._k, self._distance, self._residual = k, distance, residual
+        self._k, self._distance, self._residual, self.parallel = k, distance, residual, False
         uniform, zero = mx.init.Uniform(channels**-0.5), mx.init.Zero() if residual else None
         self.mlp = conv("conv_match", channels, channels, 1, **(
             dict(bias=True, weight_init=uniform, bias_init=uniform) if start == "default" else dict(weight_init=zero)
@@ -166,11 +194,12 @@ class IntraMatching(mx.gluon.HybridBlock):
 
     def nearest(self, F, x):
         """Indices (N, h w, k) of the points that each point of features (N, C, h, w) is matched with."""
-        return nearest_points(F, F.reshape(x, (0, 0, -1)), self._k, self._distance)  # (N, C, h, w) -> (N, C, h w)
+        points = F.reshape(x, (0, 0, -1))  # (N, C, h, w) -> (N, C, h w)
+        return nearest_points(F, points, self._k, self._distance, self.parallel)
 
     def hybrid_forward(self, F, x):
         points = F.transpose(F.reshape(self.mlp(x), (0, 0, -1)), axes=(0, 2, 1))  # (N, C, h, w) -> (N, h w, C)
-        matched = largest_of(F, points, self.nearest(F, x), self._k)
+        matched = largest_of(F, points, self.nearest(F, x), self._k, self.parallel)
         # first (N, h, w, C), then the axes: the other way round oneDNN's layout of the gradient meets a shape it does not fit
         matched = F.reshape_like(matched, x, lhs_begin=1, lhs_end=2, rhs_begin=2, rhs_end=4)
         matched = F.transpose(matched, axes=(0, 3, 1, 2))

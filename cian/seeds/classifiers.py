@@ -77,6 +77,8 @@ def load_classifier(checkpoint, method, backbone, classes, device, matching=None
     if method not in SETTINGS:
         raise ValueError(f"method: {method!r}, expected one of {', '.join(SETTINGS)}")
     net = CAM(backbone, classes) if method == "cam" else comnet(settings_of_run(checkpoint, matching), classes)
+    if method == "comnet":
+        net.suit([device])
     net.initialize(ctx=device)
     load_parameters(net, read_params(checkpoint), str(checkpoint))
     net.hybridize()

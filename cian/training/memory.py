@@ -82,6 +82,8 @@ def measure(training, preset="voc12", backbone=None):
     changes = {} if backbone is None else {"backbone": backbone}
     settings = training.settings.preset(preset, **changes)
     objective = training.objective(settings, [mx.cpu()])
+    if isinstance(objective, MatchingObjective):
+        objective.net.suit([mx.gpu()])  # only planned, so there need not be one
     parameters = objective.net.collect_params()
     weights = 3 * sum(4 * parameter.data().size for parameter in parameters.values())
     one, two = (planned(*loss_symbol(objective, settings, groups), parameters) for groups in (1, 2))

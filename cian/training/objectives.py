@@ -94,6 +94,7 @@ class MatchingObjective:
 
     def __init__(self, settings: Matching, classes: int, devices: Sequence[Any]) -> None:
         self.net = comnet(settings, classes)
+        self.net.suit(devices)
         self.loss = TagLoss(prefix="")
         prepare(self.net, [self.loss], settings.seed, devices)
 

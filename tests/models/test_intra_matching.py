@@ -1,9 +1,12 @@
 """COMNet's intra-matching against slow oracles: nearest points (Eq. 6), maxima over them (Eq. 7, 8), and the gradient."""
 
+import json
+
 import numpy as np
 import pytest
 
 from cian.base.runtime import mx
+from cian.models.comnet import COMNet
 from cian.models.matching import IntraMatching, largest_of, nearest_points
 
 nd = mx.nd
@@ -22,38 +25,45 @@ def slow_nearest(points, k, distance):
     return np.array(chosen)
 
 
+FORMS = pytest.mark.parametrize("parallel", [False, True])  # of the operators: for CPUs, and for GPUs
+
+
+@FORMS
 @pytest.mark.parametrize("distance", ["l2", "dot"])
 @pytest.mark.parametrize("k", [1, 4, 10, 11])
-def test_nearest_points_against_sorting(distance, k):
+def test_nearest_points_against_sorting(distance, k, parallel):
     points = np.random.RandomState(k).randn(2, 5, 12).astype(np.float32) * np.linspace(0.5, 3, 12, dtype=np.float32)
-    found = nearest_points(nd, nd.array(points), k, distance).asnumpy().astype(int)
+    found = nearest_points(nd, nd.array(points), k, distance, parallel).asnumpy().astype(int)
     for one, chosen in zip(points, found):
         assert np.array_equal(chosen, slow_nearest(one.astype(np.float64), k, distance))
 
 
-def test_a_point_is_never_its_own_match_even_among_equal_ones():
+@FORMS
+def test_a_point_is_never_its_own_match_even_among_equal_ones(parallel):
     points = np.zeros((1, 2, 9), np.float32)
     points[0, :, 7:] = 3
     for k in (1, 3, 8):
-        found = nearest_points(nd, nd.array(points), k).asnumpy().astype(int)[0]
+        found = nearest_points(nd, nd.array(points), k, parallel=parallel).asnumpy().astype(int)[0]
         for own, row in enumerate(found):
             assert own not in row and len(set(row)) == k
             assert (points[0, 0, row[: min(k, 6)]] == points[0, 0, own]).all() or own >= 7
         assert found[7, 0] == 8 and found[8, 0] == 7
 
 
-def test_distance_and_inner_product_differ_by_hand():
+@FORMS
+def test_distance_and_inner_product_differ_by_hand(parallel):
     points = nd.array([[[0.0, 1.0, 2.0, 9.0]]])  # four points on a line
-    assert nearest_points(nd, points, 2, "l2").asnumpy().tolist() == [[[1, 2], [0, 2], [1, 0], [2, 1]]]
-    assert nearest_points(nd, points, 1, "dot").asnumpy()[0, 1:].tolist() == [[3], [3], [2]]
+    assert nearest_points(nd, points, 2, "l2", parallel).asnumpy().tolist() == [[[1, 2], [0, 2], [1, 0], [2, 1]]]
+    assert nearest_points(nd, points, 1, "dot", parallel).asnumpy()[0, 1:].tolist() == [[3], [3], [2]]
 
 
-def test_maximum_over_chosen_points_and_its_gradient_to_one_winner():
+@FORMS
+def test_maximum_over_chosen_points_and_its_gradient_to_one_winner(parallel):
     points = nd.array([[[3], [1], [2]], [[5], [5], [0]]])  # two images, three points, one channel
     chosen = nd.array([[[1, 2], [0, 2], [0, 1]], [[1, 2], [0, 2], [0, 1]]])
     points.attach_grad()
     with mx.autograd.record():
-        largest = largest_of(nd, points, chosen, 2)
+        largest = largest_of(nd, points, chosen, 2, parallel)
         (largest * nd.array([[[1], [10], [100]]] * 2)).sum().backward()
     assert largest.asnumpy()[:, :, 0].tolist() == [[2, 3, 3], [5, 5, 5]]
     assert points.grad.asnumpy()[:, :, 0].tolist() == [[110, 0, 1], [110, 1, 0]]  # of equal ones the nearer wins
@@ -116,6 +126,44 @@ def test_gradient_of_intra_matching_against_differences():
     for array, found in ((weight, block.mlp.weight.grad().asnumpy()[:, :, 0, 0]), (x, data.grad.asnumpy())):
         expected = [slope(array, index) for index in np.ndindex(array.shape)]
         np.testing.assert_allclose(found.ravel(), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_forms_are_the_same_to_the_bit(dtype):
+    random, found = np.random.RandomState(8), {}
+    x, into, weight, bias = (random.randn(*shape) for shape in ((2, 7, 5, 6), (2, 7, 5, 6), (7, 7, 1, 1), (7,)))
+    for parallel in (False, True):
+        block = IntraMatching(7, 4)
+        block.parallel = parallel
+        block.cast(dtype)
+        block.initialize()
+        block.mlp.weight.set_data(nd.array(weight, dtype=dtype))
+        block.mlp.bias.set_data(nd.array(bias, dtype=dtype))
+        block.hybridize()
+        data = nd.array(x, dtype=dtype)
+        data.attach_grad()
+        with mx.autograd.record():
+            result = block(data)
+        result.backward(nd.array(into, dtype=dtype))
+        found[parallel] = [a.asnumpy() for a in (result, data.grad, block.mlp.weight.grad(), block.mlp.bias.grad())]
+        assert all(array.dtype == dtype for array in found[parallel])
+        graph = block(mx.sym.var("x"))  # as exported: the same result without the block
+        values = {name: parameter.data() for name, parameter in block.collect_params().items()}
+        bound = graph.bind(mx.cpu(), {"x": data, **values})
+        assert np.array_equal(bound.forward()[0].asnumpy(), found[parallel][0])
+        operators = {node["op"] for node in json.loads(graph.tojson())["nodes"]}
+        assert ("topk" in operators, "argmax" in operators) == (not parallel, parallel)
+    for serial, other in zip(found[False], found[True]):
+        np.testing.assert_array_equal(other, serial)
+
+
+def test_the_form_follows_the_devices():
+    net = COMNet("resnet10", 3, "intra")
+    assert not net.intra.parallel
+    for device in (mx.gpu(), mx.cpu()):
+        net.suit([device])
+        assert net.intra.parallel == (device.device_type == "gpu")
+    COMNet("resnet10", 3, "inter").suit([mx.gpu()])  # has nothing to choose
 
 
 def test_wrong_choices_are_named():
