@@ -5,10 +5,13 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+#: what zipfile raises on damaged bytes, besides ValueError for names that are no text; OSError where a directory points outside
+DAMAGED_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, UnicodeDecodeError, zlib.error)
 UNFINISHED = ".unfinished-"  # how the names of temporary files begin, so that those of a killed process can be told
 
 

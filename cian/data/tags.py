@@ -150,7 +150,7 @@ READERS = {".npy": read_npy, ".csv": read_csv, ".tsv": read_csv}
 
 def _class_index(name, classes, path):
     if name not in classes[1:]:
-        raise ValueError(f"{path}: unknown class '{name}', expected one of {', '.join(classes[1:])}")
+        raise ValueError(f"{path}: unknown class {name!r}, expected one of {', '.join(classes[1:])}")
     return classes.index(name)
 
 

@@ -15,6 +15,7 @@ import zipfile
 
 import numpy as np
 
+from cian.base.files import DAMAGED_ZIP
 from cian.models.params import widened
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of an old file
@@ -42,7 +43,7 @@ def read_torch(path):
     try:
         content = _read_zip(path) if zipfile.is_zipfile(str(path)) else _read_old(path)
         tensors = _tensors(content)
-    except (ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (ValueError, *DAMAGED_ZIP) as error:
         raise ValueError(f"{path}: not read as tensors of PyTorch: {error}") from None
     return {name[len("module.") :] if name.startswith("module.") else name: value for name, value in tensors.items()}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from cian.base.download import BLOCK, PARTIAL, Unreachable, digest, download
+from cian.base.files import DAMAGED_ZIP
 from cian.base.locks import locked
 from cian.models.sources import IMAGENET, RANDOM, SEEN, Source, find, in_order, is_source
 
@@ -41,7 +42,7 @@ def check_file(path, source):
     algorithm, expected = source.checksum.split(":")
     try:
         found = _member_digest(path, algorithm) if zipped(path, source) else digest(path, algorithm)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except DAMAGED_ZIP as error:
         raise ValueError(f"{path}: not the file of {source.name}: a damaged archive ({error})") from None
     if not found.startswith(expected):
         raise ValueError(f"{path}: not the file of {source.name}: {algorithm} {found}, expected {expected}")

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import safetensors
 
+from cian.base.files import DAMAGED_ZIP
 from cian.models.params import is_params, parse_params, widened
 from cian.models.torch_file import is_old, read_torch
 
@@ -68,7 +69,7 @@ def _is_torch(path):
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except DAMAGED_ZIP:
         return False  # damaged, which is said by whoever reads it
 
 
@@ -83,5 +84,5 @@ def _unzipped(path):
             if files[0].file_size > MOST_UNPACKED:
                 raise ValueError(f"{path}: {files[0].filename} has {files[0].file_size:,} bytes, at most {MOST_UNPACKED:,}")
             return archive.read(files[0])  # zipfile checks the CRC
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+    except DAMAGED_ZIP as error:
         raise ValueError(f"{path}: a damaged archive ({error})") from None

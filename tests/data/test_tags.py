@@ -61,7 +61,7 @@ def test_csv(tmp_path):
 @pytest.mark.parametrize("text, message", [
     ("", "expected a header 'id,CLASS,...', found an empty file"),
     ("name,cat\n", "expected a header 'id,CLASS,...', found name,cat"),
-    ("id,cat,unicorn\n", "unknown class 'unicorn'"),
+    ("id,cat,unicorn\n", "unknown class 'unicorn'"), ('id,"uni\ncorn"\n', r"unknown class 'uni\\ncorn'"),
     ("id,cat,cat\n", "a class has two columns"),
     ("id,cat\na_1,2\n", "row 2: expected an id and 1 values 0 or 1, found a_1,2"),
     ("id,cat\na_1,1,0\n", "row 2: expected an id and 1 values"),

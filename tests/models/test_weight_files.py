@@ -96,12 +96,30 @@ def test_pytorch_files_cut_short(tmp_path, old):
             read_weights(tmp_path / "cut.pth")
 
 
-def test_archives_with_a_damaged_directory_are_named(tmp_path):
+@pytest.mark.parametrize("name", ["bad.pth", "bad.params.zip"])
+@pytest.mark.parametrize("entry, place, wrong, message", [
+    (b"PK\x01\x02", 0, b"\0\0\0\0", "Bad magic number"),  # zipfile finds the end of the archive, and there no directory
+    (b"PK\x01\x02", 46, b"\x95", "can't decode byte 0x95"),  # a name that is not the UTF-8 it says it is
+    (b"PK\x05\x06", 16, b"\xff\xff\xff\x7f", "Invalid argument"),  # by its directory the member begins before the file
+])  # fmt: skip
+def test_archives_with_a_damaged_directory_are_named(name, entry, place, wrong, message, tmp_path):
+    with zipfile.ZipFile(str(tmp_path / name), "w") as archive:
+        archive.writestr("wéights.params", b"12345678")  # not ASCII, so that the directory says UTF-8
+    content = bytearray((tmp_path / name).read_bytes())
+    begin = content.index(entry) + place
+    content[begin : begin + len(wrong)] = wrong
+    (tmp_path / name).write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=f"{name}: a damaged archive .*{message}"):
+        read_weights(tmp_path / name)
+
+
+def test_pytorch_files_whose_directory_points_outside(tmp_path):
     torch.write(tmp_path / "bad.pth", one(), SIMPLE)
-    whole = (tmp_path / "bad.pth").read_bytes()
-    directory = whole.index(b"PK\x01\x02")  # zipfile finds the end of the archive, and there no directory
-    (tmp_path / "bad.pth").write_bytes(whole[:directory] + b"\0\0\0\0" + whole[directory + 4 :])
-    with pytest.raises(ValueError, match="bad.pth: a damaged archive .Bad magic number"):
+    content = bytearray((tmp_path / "bad.pth").read_bytes())
+    end = content.index(b"PK\x05\x06")
+    content[end + 16 : end + 20] = b"\xff\xff\xff\x7f"
+    (tmp_path / "bad.pth").write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="bad.pth: not read as tensors of PyTorch: .*Invalid argument"):
         read_weights(tmp_path / "bad.pth")
 
 
