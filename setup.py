@@ -38,7 +38,7 @@ setup(
     license="MIT",
     python_requires=">=3.8,<3.13",
     packages=find_packages(include=["cian", "cian.*"]),
-    package_data={"cian": ["py.typed"]},
+    package_data={"cian": ["py.typed"], "cian.figures": ["page/*"]},
     entry_points={"console_scripts": ["cian=cian.__main__:main"]},
     # Optional: without a compiler that takes it, the pruned CRF uses pydensecrf, slower.
     ext_modules=[Extension("cian.inference._mean_field", [f"{NATIVE}/mean_field.cpp"], depends=[f"{NATIVE}/permutohedral.h"],

@@ -4,7 +4,8 @@
 query pixel, its affinity over the reference, activation of the raw representation, of the cross-affinity residual and of the
 augmented representation, and the class's probability without, with self and with cross residual: OUTPUT/fig3_ID_ID.png. It
 measures how much of the affinity finds the query pixel's own class: OUTPUT/affinity.csv (a line a class), OUTPUT/affinity.json,
-and OUTPUT/pairs/ID_ID.json, from which an interrupted command goes on. --statistics N does only that, for N pairs.
+and OUTPUT/pairs/ID_ID.json, from which an interrupted command goes on. --statistics N does only that, for N pairs. --html
+also writes OUTPUT/affinity_ID_ID.html, a page that needs no network: choose any pixel in a browser, see what it looks at.
 
 `cian draw improvements` (Figure 4) compares the masks of two runs: image, truth, baseline and ours, for the images that improve
 most, random ones, and those that lose most: OUTPUT/fig4_{improved,random,worst}.png and OUTPUT/improvements.csv.
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
-from cian.base.files import read_json, write_json, write_text
+from cian.base.files import write_json, write_text
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parser import Parser
@@ -34,8 +35,8 @@ from cian.data.voc import open_dataset
 from cian.evaluation.masks import common_classes, describe_masks, masks_csv, title_of
 from cian.evaluation.metrics import percent
 from cian.figures import affinity_summary, improvement
-from cian.figures.affinity import ACTIVATIONS, draw_pair
-from cian.figures.affinity_pairs import observe_pair
+from cian.figures.affinity import ACTIVATIONS
+from cian.figures.affinity_pairs import look_at_pair, observe_pair
 from cian.figures.affinity_probe import AffinityProbe
 from cian.figures.improvement import compare_folders
 from cian.figures.matching import draw_groups
@@ -64,6 +65,7 @@ def make_parser():
     which.add_argument("--pairs", type=pairs_of, default=None, metavar="ID:ID,...", help="pairs to draw")
     add_count(which, 4, "pairs to draw, chosen at random")
     which.add_argument("--statistics", type=positive, default=None, metavar="N", help="draw nothing, measure N random pairs")
+    affinity.add_argument("--html", action="store_true", help="also a page a pair to explore in a browser, at most 5 MB")
     affinity.add_argument("--grouping", default="common", choices=GROUPINGS, help="of random pairs (default: common)")
     affinity.add_argument(
         "--activation",
@@ -98,7 +100,11 @@ def make_parser():
 
 
 def parse_args(argv):
-    return make_parser().parse_args(argv)
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if args.figure == "affinity" and args.html and args.statistics:
+        parser.error("--html draws, --statistics does not: choose one of them")
+    return args
 
 
 def names_of(text):
@@ -140,26 +146,6 @@ def chosen_pairs(args, dataset):
     return pairs, tags
 
 
-def look_at_pair(args, net, device, dataset, pair, tags):
-    """Measure both directions of a pair, write pairs/ID_ID.json and, unless only statistics are wanted, the figure.
-
-    Returns the list of measure_pair, empty without truth; a pair that has both files already is read, not computed.
-    """
-    stem = "_".join(pair)
-    record, figure = Path(args.output) / "pairs" / f"{stem}.json", Path(args.output) / f"fig3_{stem}.png"
-    if record.exists() and (args.statistics or figure.exists()):
-        found = read_json(record)
-        if found["pair"] == list(pair):
-            return found["measured"]
-    seen = observe_pair(AffinityProbe(net, args.merge, args.merge_self), net.backbone, dataset, pair, device)
-    measured = seen.measure(len(dataset.classes))
-    if not args.statistics:
-        common = sorted(set(tags[pair[0]]) & set(tags[pair[1]])) or sorted(set(tags[pair[0]]) | set(tags[pair[1]]))
-        write_png(figure, draw_pair(seen.maps, seen.images, seen.labels, pair, dataset.classes, common, args.activation))
-    write_json(record, {"pair": list(pair), "measured": measured})
-    return measured
-
-
 def draw_affinity(args):
     """Draw and measure the affinity of pairs of images."""
     dataset = open_dataset(args.data)
@@ -178,9 +164,16 @@ def draw_affinity(args):
     made_of.update(checkpoint=file_digest(args.checkpoint), classes=list(dataset.classes))
     inputs = {name: {"data": dataset.fingerprint([name]), "tags": list(tags[name])} for pair in pairs for name in pair}
     claim_output(args.output, "draw.json", made_of, inputs)
+    probe = AffinityProbe(net, args.merge, args.merge_self)
+    kinds = () if args.statistics else ("png", "html") if args.html else ("png",)
+    made = f"{args.checkpoint}: {args.backbone}, {args.similarity}, {args.merge}; SHA-256 {made_of['checkpoint'][:12]}"
+
+    def observe(pair):
+        return observe_pair(probe, net.backbone, dataset, pair, device)
+
     measured = []
     for pair in tracked(pairs, "pairs", "pair"):
-        measured += look_at_pair(args, net, device, dataset, pair, tags)
+        measured += look_at_pair(args.output, observe, pair, tags, dataset.classes, kinds, args.activation, made)
     if measured:
         write_statistics(args, dataset, pairs, measured, made_of)
     else:

@@ -1,12 +1,19 @@
 """Pairs of images under the affinity module: what each looks at in the other, and how much of that is right (CIAN, Fig. 3)."""
 
+from pathlib import Path
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from cian.base.files import read_json, write_json, write_text
 from cian.data.images import read_image, read_label
+from cian.figures.affinity import draw_pair
 from cian.figures.affinity_maps import PairMaps, measure_pair
+from cian.figures.affinity_page import page_of
 from cian.figures.affinity_probe import observe
+from cian.figures.sheet import write_png
+
+FILES = {"png": "fig3_{}.png", "html": "affinity_{}.html"}  # kind of drawing -> its name, of a pair's ids
 
 
 class Observed(NamedTuple):
@@ -34,3 +41,28 @@ def observe_pair(probe, backbone, dataset, pair, device=None):
         if label is not None and label.shape != image.shape[:2]:
             raise ValueError(f"{dataset.mask_path(name)}: expected the image's shape {image.shape[:2]}, found {label.shape}")
     return Observed(images, labels, observe(probe, backbone, images, device))
+
+
+def look_at_pair(output, observe, pair, tags, classes, kinds=("png",), activation="class", made=""):
+    """Measure both directions of a pair, write pairs/ID_ID.json and its drawings into a folder.
+
+    observe: gives the Observed of a pair; tags: {id: class indices}; classes: all names; kinds: of FILES; made: for the page,
+    what the network is. Returns the list of measure_pair, empty without truth; a pair that has all its files is read, not
+    computed.
+    """
+    stem, first, second = "_".join(pair), *(set(tags[name]) for name in pair)
+    record = Path(output) / "pairs" / f"{stem}.json"
+    paths = {kind: Path(output) / FILES[kind].format(stem) for kind in kinds}
+    if record.exists() and all(path.exists() for path in paths.values()):
+        found = read_json(record)
+        if found["pair"] == list(pair):
+            return found["measured"]
+    seen = observe(pair)
+    measured = seen.measure(len(classes))
+    common = sorted(first & second) or sorted(first | second)
+    if "png" in kinds:
+        write_png(paths["png"], draw_pair(seen.maps, seen.images, seen.labels, pair, classes, common, activation))
+    if "html" in kinds:
+        write_text(paths["html"], page_of(seen, pair, classes, common, made))
+    write_json(record, {"pair": list(pair), "measured": measured})
+    return measured

@@ -45,7 +45,7 @@ def table(path):
 
 def test_figures_and_numbers(made, tmp_path, capsys):
     dataset, checkpoint = made
-    draw(made, tmp_path, "--images", "2", "--seed", "3")
+    draw(made, tmp_path, "--images", "2", "--seed", "3", "--html")
     records = [read_json(path) for path in sorted((tmp_path / "pairs").glob("*.json"))]
     assert len(records) == 2
     tags = dataset.read_tags(dataset.read_ids("val"))
@@ -57,6 +57,8 @@ def test_figures_and_numbers(made, tmp_path, capsys):
         assert set(tags[first]) & set(tags[second])
         with Image.open(tmp_path / f"fig3_{first}_{second}.png") as figure:
             assert figure.size[0] == 10 + 5 * 270
+        page = (tmp_path / f"affinity_{first}_{second}.html").read_text(encoding="utf-8")
+        assert f'"name": "{second}"' in page and f"{checkpoint}: resnet10, dot, max; SHA-256 " in page
         labels = [read_label(dataset.mask_path(name)) for name in (first, second)]
         for maps, turned in zip(
             observe(probe, net.backbone, [read_image(dataset.image_path(name)) for name in record["pair"]]),
@@ -109,7 +111,9 @@ def test_given_pairs_and_missing_truth(made, tmp_path, capsys):
     pair = next(GROUPINGS["common"](ids, dataset.read_tags(ids), 2))
     given = ["--pairs", ":".join(pair)]
     draw(made, tmp_path / "a", *given, "--activation", "norm")
-    assert (tmp_path / "a" / f"fig3_{pair[0]}_{pair[1]}.png").exists()
+    assert (tmp_path / "a" / f"fig3_{pair[0]}_{pair[1]}.png").exists() and not list((tmp_path / "a").glob("*.html"))
+    draw(made, tmp_path / "a", *given, "--activation", "norm", "--html")  # the page is what is missing of the pair
+    assert (tmp_path / "a" / f"affinity_{pair[0]}_{pair[1]}.html").exists()
     mask = dataset.mask_path(pair[1])
     kept = mask.read_bytes()
     mask.unlink()
@@ -137,6 +141,7 @@ def test_wrong_affinity_options_are_named(made, tmp_path, capsys):
         (["--pairs", "a:a"], "'a:a' is no pair"),
         (["--images", "0"], "expected a whole number, 1 or more"),
         (["--images", "1", "--statistics", "1"], "not allowed with"),
+        (["--html", "--statistics", "1"], "--html draws, --statistics does not"),
     ):
         with pytest.raises(SystemExit):
             draw(made, tmp_path, *options)
