@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 RECORDED = ("tool", "settings", "init", "list", "data")
 #: circumstances that may change the last digits; --resume says so
 SAID = ("devices", "kvstore", "workers", "threads", "machine", "versions", "commit")
+#: instruction sets by /proc/cpuinfo, widest first
+INSTRUCTIONS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse4_1": "SSE4.1"}
 #: where a state stands: numbers of resume.npz
 POSITION = ("epoch", "step", "updates")
 
@@ -195,13 +198,20 @@ def folder_digest(folder, ids, suffix):
 
 
 def machine():
-    """The processor and how many of it may be used: `AMD EPYC 7763 64-Core Processor, 2 processors`."""
+    """The processor, how many of it may be used, and its widest instructions, which decide how numbers are rounded.
+
+    `AMD EPYC 7763 64-Core Processor, 2 processors, AVX2`; `..., AVX2, held to SSE41` where DNNL_MAX_CPU_ISA says so.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []  # not Linux
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {processors()} processors"
+    fields = dict(tuple(part.strip() for part in line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    flags = fields.get("flags", "").split()
+    widest = next((text for flag, text in INSTRUCTIONS.items() if flag in flags), None)
+    held = os.environ.get("DNNL_MAX_CPU_ISA")
+    return ", ".join(filter(None, (name, f"{processors()} processors", widest, held and f"held to {held}")))
 
 
 def file_digest(path):

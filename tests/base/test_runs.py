@@ -2,10 +2,12 @@
 import copy
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cian.base import runs
 from cian.base.cli import describe
 from cian.base.files import read_json, write_json
 from cian.base.outputs import claim_output
@@ -129,3 +131,16 @@ def test_digests(tmp_path):
 def test_errors_as_one_line():
     assert describe(OSError(28, "No space left on device", "/x/y")) == "/x/y: No space left on device"
     assert describe(FileNotFoundError("x: no such list")) == "x: no such list"
+
+
+@pytest.mark.parametrize("flags, held, said", [
+    ("fpu sse4_1 avx avx2 avx512f", None, "AVX-512"), ("fpu sse4_1 avx2", "SSE41", "AVX2, held to SSE41"), ("fpu", None, None)])
+def test_the_machine_says_what_rounds(flags, held, said, monkeypatch):
+    """Name of the first processor, number that may be used, widest instructions, and what oneDNN is held to."""
+    text = f"processor : 0\nmodel name\t: M 7 @ 2: GHz\nflags\t\t: {flags}\n\nprocessor : 1\nmodel name\t: other\n"
+    monkeypatch.setattr(Path, "read_text", lambda self, **how: text if str(self) == "/proc/cpuinfo" else None)
+    monkeypatch.setattr(runs, "processors", lambda: 2)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    if held:
+        monkeypatch.setenv("DNNL_MAX_CPU_ISA", held)
+    assert runs.machine() == "M 7 @ 2: GHz, 2 processors" + (f", {said}" if said else "")
