@@ -93,7 +93,7 @@ def choose_set(capabilities, machine, wish="", driver=None):
         rest = "" if all(usable) else "; only those of 5.0 to 8.9 can be used"
         return GPU_SET, "NVIDIA GPU, compute capability %s: GPU set%s" % (names, rest)
     return CPU_SET, ("NVIDIA GPU of compute capability %s: the mxnet-cu112 wheel has code for 5.0 to 8.9 only: CPU set "
-                     "(README, GPUs: NVIDIA's container and CIAN_SET=system)" % names)
+                     "(experiments/README.md, GPUs: NVIDIA's container and CIAN_SET=system)" % names)
 
 
 def system_mxnet():

@@ -98,7 +98,8 @@ def check_devices(runtime):
             findings.append(Finding("ok", "device", f"{text}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"))
         else:
             findings.append(Finding("missing", "device", f"{text}: {wrong}", "the wheel mxnet-cu112 needs compute capability "
-                                    f"5.0 to 8.9, another MXNet its own (README, GPUs); else CIAN_SET=cpu {SETUP}"))
+                                    "5.0 to 8.9, another MXNet its own (experiments/README.md, GPUs); else "
+                                    f"CIAN_SET=cpu {SETUP}"))
     if not count:
         driver = shutil.which("nvidia-smi") is not None
         findings.append(Finding("-", "device", "no GPU" + (" that this MXNet can use" if driver else ""),

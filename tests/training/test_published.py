@@ -104,7 +104,7 @@ def compare(found, wanted):
 
 
 def is_trained(path, start):
-    """Parameters of every part have moved, and the affinity takes part. Statistics can be stale in published files (README)."""
+    """Parameters of every part have moved, and the affinity takes part. Published statistics can be stale (FIDELITY row 31)."""
     trained, started = read_params(path), read_params(start)
     for name in ("stage4_unit3_conv3_weight", "conv_embed_k_weight", "bn_out_gamma", "fc1_weight"):
         assert not np.array_equal(trained[name].asnumpy(), started[name].asnumpy()), name

@@ -1,0 +1,111 @@
+"""The tables of what was measured in README.md and experiments/results/README.md, made from the committed results.
+
+    .venv/bin/python experiments/glance.py            # write them anew, after results have changed
+    .venv/bin/python experiments/glance.py --check    # only say whether they are those of the results; exit status 1 if not
+"""
+
+import sys
+from pathlib import Path
+
+from cian.base.cli import run_tool
+from cian.base.files import read_text, write_text
+from cian.base.parser import Parser
+from cian.base.results import read_paper, read_results
+from cian.report.content import answer
+from cian.report.findings import all_findings
+from cian.report.numbers import collect
+from cian.report.text import signed
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments" / "results"
+BEGIN, END = "<!-- measured: written by experiments/glance.py -->", "<!-- measured: end -->"
+#: folder of results -> what README calls its data
+COLUMNS = {"animals": "animals of VOC", "scenes": "generated scenes"}
+#: label of a finding -> what README calls it
+ROWS = {
+    "+ CP − Baseline, no CRF": "learning across images, no CRF",
+    "+ CP − Baseline, CRF": "the same, with CRF",
+    "+ CP: common − random, CRF": "references of its class, not random ones",
+    "+ RT − + CP, CRF": "a second round",
+    "inter-matching − baseline": "COMNet: matching between images",
+    "ours − IRN, CAM + RW": "COMNet: both matchings and random walk",
+}
+
+
+def parse_args(argv):
+    parser = Parser("experiments/glance.py", __doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 if a table is not up to date")
+    return parser.parse_args(argv)
+
+
+def findings_in(folder, paper):
+    """The findings of a folder of results; ValueError where its measurements are of several data sets."""
+    found = all_findings(collect(read_results(folder), paper), paper)
+    data = sorted({entry.data for entry in found})
+    if len(data) > 1:
+        raise ValueError(f"{folder}: expected measurements of one data set, found {', '.join(data)}")
+    return found
+
+
+def cell(entry):
+    """`+3.8 (+2.1 to +5.4)`, bold where the interval leaves 0 out; an empty text for None."""
+    if entry is None:
+        return "-"
+    if entry.paired is None or entry.paired.interval is None:
+        return f"{signed(entry.measured, 1)}, one pair"
+    low, high = (signed(end, 1) for end in entry.paired.interval)
+    mean = signed(entry.paired.mean, 1)
+    pairs = f", {entry.paired.n} pairs" if entry.paired.n == 2 else ""
+    return f"{f'**{mean}**' if entry.clear else mean} ({low} to {high}{pairs})"
+
+
+def glance(paper, results=RESULTS):
+    """README's table: six differences in the paper and on our data, as Markdown."""
+    found = {name: {entry.label: entry for entry in findings_in(results / name, paper)} for name in COLUMNS}
+    lines = [f"| difference in mIoU | paper | {' | '.join(COLUMNS.values())} |", "|---|---:|---:|---:|"]
+    for label, text in ROWS.items():
+        entries = [found[name].get(label) for name in COLUMNS]
+        published = next((entry.paper for entry in entries if entry is not None), None)
+        lines.append(f"| {text} | {signed(published, 1)} | {' | '.join(map(cell, entries))} |")
+    return "\n".join(lines)
+
+
+def conclusions(paper, results=RESULTS):
+    """The table of experiments/results/README.md: a line a paper and report, as Markdown."""
+    lines = ["| report | measured | in a line |", "|---|---|---|"]
+    for name, text in COLUMNS.items():
+        found = findings_in(results / name, paper)
+        runs = len({m.run for m in read_results(results / name)})
+        for method in dict.fromkeys(entry.table.split()[0] for entry in found):
+            line = answer([entry for entry in found if entry.table.split()[0] == method])
+            lines.append(f"| [{name}]({name}/REPORT.md#findings): {text} | {method}, of {runs} runs | {line} |")
+    return "\n".join(lines)
+
+
+PAGES = {"README.md": glance, "experiments/results/README.md": conclusions}
+
+
+def replaced(text, table, page):
+    """The text with another table between the two marks; ValueError where they are not there once."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{page}: expected one line {BEGIN!r} and one {END!r}")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def main(argv=None):
+    args, paper, old = parse_args(argv), read_paper(ROOT / "experiments" / "paper.csv"), []
+    for page, make in PAGES.items():
+        text = read_text(ROOT / page)
+        new = replaced(text, make(paper), page)
+        if new != text:
+            old.append(page)
+            if not args.check:
+                write_text(ROOT / page, new)
+    for page in old:
+        print(f"{page}: {'not what the results say' if args.check else 'written'}")
+    return int(bool(old) and args.check)
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main, sys.argv[1:], "glance"))
