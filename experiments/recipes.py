@@ -1,12 +1,14 @@
 """Recipe cards: what made each committed number, how long it took and what came of it.
 
-    .venv/bin/python experiments/recipes.py [FOLDER]      gathers FOLDER/*/runs/*/recipe.json into FOLDER/recipes.csv
+    .venv/bin/python experiments/recipes.py                                   experiments/results/*/runs/* -> recipes.csv
+    .venv/bin/python experiments/recipes.py --quickstart runs/quickstart_scenes     the card of a finished quickstart, too
 
 The table scripts keep a card for every stage they finish: a folder RESULTS/runs/STAGE with its settings, its log and
 recipe.json. Paths of the machine are not kept: the project is `.`, other folders are `...`.
 """
 
 import csv
+import datetime
 import io
 import re
 import sys
@@ -34,9 +36,27 @@ def public(text, root=ROOT):
 
 def keep(results, stage):
     """Keep the card of a finished stage in the folder of the results; the SHA-256 is that of its last checkpoint."""
-    folder, card = stage.folder, Path(results) / CARDS / stage.name
-    done = read_json(folder / "stage.json")
-    logs = [read_text(path) for path in (folder / "train.log", folder / "stage.log") if path.is_file()]
+    done, card = read_json(stage.folder / "stage.json"), Path(results) / CARDS / stage.name
+    logs = [read_text(path) for path in (stage.folder / "train.log", stage.folder / "stage.log") if path.is_file()]
+    write_card(card, stage.folder, [" ".join(words) for words in done["commands"]], done["seconds"], logs)
+
+
+def keep_quickstart(results, run):
+    """Keep the card of a finished quickstart, that of its second round; one for each machine.
+
+    Its seconds are those from the first stage's start to the table, whatever came between.
+    """
+    last, first = run / "round2", read_json(run / "cam" / "settings.json")["circumstances"]
+    began = datetime.datetime.strptime(first["started"], "%Y-%m-%d %H:%M:%S %z").timestamp()
+    logs = [read_text(path) for path in sorted(run.glob("*/train.log"))]
+    card = Path(results) / run.name / CARDS / re.sub(r"[^A-Za-z0-9.]+", "-", f"quickstart {first['machine']}")
+    seconds, score = (run / "summary.md").stat().st_mtime - began, 100 * read_json(last / "val_crf.json")["miou"]
+    number = {"number of": "round two, CRF, mIoU", "value": f"{score:.2f}"}
+    write_card(card, last, ["bash experiments/quickstart.sh"], round(seconds), logs, **number)
+
+
+def write_card(card, folder, commands, seconds, logs, **more):
+    """Write a card: settings and log of the run in `folder`, and what it took."""
     peaks = [float(found) for text in logs for found in PEAK.findall(text)]
     settings = read_json(folder / "settings.json") if (folder / "settings.json").is_file() else {}
     made, checkpoints = settings.get("circumstances", {}), sorted(folder.glob("*-[0-9][0-9][0-9][0-9].params"))
@@ -45,10 +65,10 @@ def keep(results, stage):
         if (folder / name).is_file():
             write_text(card / name, public(read_text(folder / name)))
     write_json(card / CARD, {
-        "run": stage.name, "command": [public(" ".join(words)) for words in done["commands"]], "data": settings.get("data"),
-        "seconds": done["seconds"], "peak GiB": max(peaks, default=None),
+        "run": card.name, "command": [public(text) for text in commands], "data": settings.get("data"),
+        "seconds": seconds, "peak GiB": max(peaks, default=None),
         "sha256": file_digest(checkpoints[-1]) if checkpoints else None, "commit": made.get("commit"),
-        "date": (made.get("started") or "")[:10] or None, "machine": made.get("machine"),
+        "date": (made.get("started") or "")[:10] or None, "machine": made.get("machine"), **more,
     })  # fmt: skip
 
 
@@ -86,7 +106,11 @@ def main(argv=None):
     parser = Parser("experiments/recipes.py", __doc__)
     default = ROOT / "experiments" / "results"
     parser.add_argument("folder", nargs="?", type=Path, default=default, help="default: experiments/results")
-    folder = parser.parse_args(argv).folder
+    parser.add_argument("--quickstart", type=Path, metavar="RUN", help="run folder of a finished quickstart.sh to keep first")
+    args = parser.parse_args(argv)
+    folder = args.folder
+    if args.quickstart is not None:
+        keep_quickstart(folder, args.quickstart.resolve())
     write_text(folder / TABLE, gather(folder))
     print(folder / TABLE)
 

@@ -1,8 +1,10 @@
 """experiments/recipes.py: the card that is kept of a stage, and the table of all cards."""
 
 import csv
+import datetime
 import hashlib
 import io
+import os
 
 from table_scripts import Stage, recipes
 
@@ -59,3 +61,18 @@ def test_the_table_is_written_beside_the_results(tmp_path, capsys):
     recipes.main([str(tmp_path)])
     assert capsys.readouterr().out == f"{tmp_path / 'recipes.csv'}\n"
     assert (tmp_path / "recipes.csv").read_text() == recipes.gather(tmp_path)
+
+
+def test_a_quickstart_has_a_card_a_machine(tmp_path, capsys):
+    run = tmp_path / "runs" / "quickstart_scenes"
+    for name in ("cam", "round2"):
+        finished(run / name, tmp_path)
+    write_json(run / "round2" / "val_crf.json", {"miou": 0.6816})
+    write_text(run / "summary.md", "| masks |")
+    end = datetime.datetime(2026, 11, 27, 21, 23, 13, tzinfo=datetime.timezone.utc).timestamp()
+    os.utime(str(run / "summary.md"), (end, end))
+    recipes.main([str(tmp_path / "results"), "--quickstart", str(run)])
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "results" / "recipes.csv").read_text()))
+    assert (row["results"], row["run"], row["seconds"]) == ("quickstart_scenes", "quickstart-M-8-processors", "601")
+    assert (row["number of"], row["value"], row["peak GiB"]) == ("round two, CRF, mIoU", "68.16", "0.8")
+    assert row["sha256"] == hashlib.sha256(b"9").hexdigest() and row["command"] == "bash experiments/quickstart.sh"
