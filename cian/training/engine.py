@@ -17,7 +17,7 @@ from cian.training.events import Events
 from cian.training.objectives import Objective
 from cian.training.optimizer_state import optimizer_arrays, restore_optimizer
 from cian.training.shares import Turns
-from cian.training.workers import Workers
+from cian.training.worker_group import WorkerGroup
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Fit:
         self.trainer = make_trainer(objective.net, settings, kvstore)
         self.trainer._init_kvstore()
         self.trainer._init_params()  # now: at the first step it would copy device 0's running statistics to the others
-        self.workers = Workers(self.trainer._kvstore if self.trainer._distributed else "local")
+        self.workers = WorkerGroup(self.trainer._kvstore if self.trainer._distributed else "local")
         self.progress, self.validation, self.events = progress, validation, events
         self._signal = None
 

@@ -14,7 +14,7 @@ from small_training import CHECKPOINT, OPTIONS, ROOT, command, largest_differenc
 from cian.base.stops import Interrupted
 from cian.scenes.generate import generate
 from cian.training.tool import TrainingProgress
-from cian.training.workers import Workers
+from cian.training.worker_group import WorkerGroup
 
 LAUNCH = [sys.executable, str(ROOT / "tools" / "launch.py"), "-n", "2", "-s", "1", "--"]
 DISTRIBUTED = ("--kvstore", "dist_sync")
@@ -135,7 +135,7 @@ def together(work, count=2):
 
     def run_one(rank):
         try:
-            results[rank] = work(Workers(exchange.store(rank)))
+            results[rank] = work(WorkerGroup(exchange.store(rank)))
         except ValueError as error:
             results[rank] = error
 
@@ -151,7 +151,7 @@ def test_workers_gather_in_the_order_of_their_ranks():
     rows = together(lambda workers: workers.gather("x", np.full((2, 1), workers.rank + 0.1, np.float32)), 3)
     for found in rows:
         np.testing.assert_array_equal(found, np.array([[0.1], [0.1], [1.1], [1.1], [2.1], [2.1]], np.float32))
-    np.testing.assert_array_equal(Workers("device").gather("x", np.eye(2)), np.eye(2))
+    np.testing.assert_array_equal(WorkerGroup("device").gather("x", np.eye(2)), np.eye(2))
 
 
 @pytest.mark.parametrize("noted, save, expected", [

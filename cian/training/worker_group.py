@@ -11,7 +11,7 @@ FIRST_KEY = 10**6  # the trainer's keys are the numbers of its parameters
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Workers:
+class WorkerGroup:
     """The workers that share a KVStore, a single one where `kvstore` is a name. All of them have to call each method."""
 
     def __init__(self, kvstore):
