@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cian.base.cli import chosen_devices, run_tool
-from cian.base.files import check_space, read_json, write_json, write_text
+from cian.base.files import check_space, read_json, write_json
 from cian.base.parallel import map_parallel
 from cian.base.progress import Progress
 from cian.base.runs import tags_digest
@@ -27,7 +27,6 @@ RECORD = "checked.json"
 FAULTS_SHOWN = 5
 IMAGE_BYTES = 300_000  # of class activation, saliency, seeds and masks of an image of VOC
 COPIES = 13  # of a network's parameters in a run folder: checkpoints, optimizer, and what is written beside
-SHEET = 8  # images on the contact sheet
 
 
 @dataclass(frozen=True)
@@ -136,14 +135,12 @@ def main(argv=None):
     classes = args.classes.split(",") if args.classes else None
     sizes = check_weights(starts, args.preset)
     dataset = open_dataset(args.data)
-    ids, images = dataset.read_ids(args.val_list), len(dataset.read_ids(args.list)) + len(dataset.read_ids(args.val_list))
+    images = len(dataset.read_ids(args.list)) + len(dataset.read_ids(args.val_list))
     check_space(args.output, COPIES * sum(sizes) + IMAGE_BYTES * images, f"{len(starts)} networks and maps of {images} images")
     found = check(args.data, args.list, args.val_list, args.tags, classes, args.saliency_maps, args.devices, args.output)
     lacking = [name for name in args.needs if not getattr(found, name)]
     if lacking:
         raise FileNotFoundError(f"{dataset.mask_folder}: no masks of every image, which are needed here ({', '.join(lacking)})")
-    step = len(ids) // (2 * SHEET) * 2 + 1
-    write_text(Path(args.output) / "sheet.txt", "".join(f"{image_id}\n" for image_id in ids[::step][:SHEET]))
     for name in ("train_masks", "val_masks", "val_tags"):
         print(f"{name}={'yes' if getattr(found, name) else 'no'}")
 

@@ -89,7 +89,13 @@ fi
 sheet=()
 if [[ "$val_tags" = yes ]]; then
     sheet=(--sheet-list "$output/sheet.txt")
+    tool report --run "$output" --data "$data" --list "$val_list" --choose "$output/sheet.txt"
     tool make_seeds --preset "$preset" --data "$data" "${with_tags[@]}" --list "$output/sheet.txt" \
         --checkpoint "$classifier" --output "$output/sheet" "${on_devices[@]}" >/dev/null
 fi
 tool report --run "$output" --data "$data" "${sheet[@]}"
+if [[ "$val_tags" = yes ]]; then
+    tool draw affinity --data "$data" --list "$val_list" --checkpoint "$(last "$output/round2")" --count 1 --html \
+        --output "$output/affinity" "${on_devices[@]}" "${with_tags[@]}" >/dev/null
+    printf '%s\n' "what pixels look at, to explore in a browser: $(ls "$output"/affinity/affinity_*.html)"
+fi

@@ -14,6 +14,7 @@ from cian.config import hide
 from cian.config.arguments import positive
 from cian.data.lists import find_list, read_id_file
 from cian.data.voc import VOC_CLASSES, read_classes
+from cian.evaluation.confusion import write_confusion
 from cian.evaluation.metrics import evaluate_folder
 from cian.evaluation.seeds import THRESHOLDS, measure_cams, write_curve
 
@@ -48,6 +49,8 @@ def make_parser():
         help="255 in a prediction, as in seeds, means unassigned: allowed and counted",
     )
     hide(unassigned, "--seeds")
+    parser.add_argument("--confusion", type=Path, metavar="NAME", help="also write the confusion matrix, which class is taken "
+                        "for which, shares of the true class's pixels, to NAME.csv and NAME.png")  # fmt: skip
     parser.add_argument("--workers", type=positive, help="processes (default: all processors)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores, as fractions, to this file")
     return parser
@@ -60,8 +63,10 @@ def parse_args(argv=None):
         parser.error("--curve and --mark need --cams")
     if args.mark is not None and not 0 < args.mark < 1:
         parser.error(f"--mark: {args.mark:g}, expected a threshold between 0 and 1")
-    if args.cams is not None and args.ignore_unassigned:
-        parser.error("--ignore-unassigned needs --predictions")
+    if args.cams is not None and (args.ignore_unassigned or args.confusion is not None):
+        parser.error("--ignore-unassigned and --confusion need --predictions")
+    if args.confusion is not None and args.confusion.suffix in (".csv", ".png"):
+        args.confusion = args.confusion.with_suffix("")
     return args
 
 
@@ -163,8 +168,10 @@ def evaluate_cams(args, ids, names, chosen, progress):
 
 
 def evaluate_masks(args, ids, names, chosen, progress):
-    """Measure --predictions: the scores as table and as JSON value."""
+    """Measure --predictions, write the confusion matrix; the scores as table and as JSON value."""
     scores = evaluate_folder(args.predictions, args.ground_truth, ids, names, args.workers, progress, args.ignore_unassigned)
+    if args.confusion:
+        write_confusion(args.confusion, scores, f"{Path(args.list).stem}, {len(ids)} images: per cent of each true class")
     return as_table(scores, chosen, args.ignore_unassigned), as_json(scores, chosen, args.ignore_unassigned)
 
 

@@ -3,9 +3,10 @@
 --results reads folders with results.jsonl, such as experiments/results/animals, and writes OUTPUT/REPORT.html (one file that
 needs no other), REPORT.md with its plots, and numbers.csv: what the papers claim and what was measured, with intervals, then
 their tables with the measured numbers, and the sources. --curves draws the losses of some trainings to one picture. --run reads
-the folder that experiments/quickstart.sh writes; prints and writes RUN/summary.md, and RUN/sheet.png. --seeds-folder reads a
-folder of `cian make_seeds` and writes random.png and worst.png there: image, CAM of each class, saliency, seed and truth of
-some images drawn at random, and of those whose seeds have the lowest IoU.
+the folder that experiments/quickstart.sh writes; prints and writes RUN/summary.md, and RUN/sheet.png: CAM, seed and the masks
+of both rounds with their IoU, of the images of --sheet-list, which --choose can write. --seeds-folder reads a folder of `cian
+make_seeds` and writes random.png and worst.png there: image, CAM of each class, saliency, seed and truth of some images drawn
+at random, and of those whose seeds have the lowest IoU.
 """
 
 import logging
@@ -25,6 +26,7 @@ from cian.data.cams import load_cam, resize_maps
 from cian.data.images import read_image, read_label
 from cian.data.voc import open_dataset
 from cian.evaluation.seeds import score_seeds, worst
+from cian.figures.main_job import choose_images, job_sheet
 from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.report.content import build_report
 from cian.report.files import FIGURES, read_pictures, write_report
@@ -63,9 +65,10 @@ def make_parser():
     source.add_argument("--results", action="append", metavar="DIR", help="folder of results.jsonl; may be given several times")
     parser.add_argument("--data", metavar="ROOT", help="with --run and --seeds-folder, which need it: data set in VOC layout")
     parser.add_argument("--sheet-list", help="with --run: text file of the ids to draw; their CAM and seeds are in RUN/sheet")
-    parser.add_argument(
-        "--list", default="train_aug", help="with --seeds-folder: list of ids: a name, or a text file (default: train_aug)"
-    )
+    parser.add_argument("--choose", metavar="FILE", help="with --run: only write the ids of --list whose masks of round two "
+                        "are best, middling and worst to this file")  # fmt: skip
+    parser.add_argument("--list", default=None, help="list of ids: a name, or a text file (default: with --seeds-folder "
+                        "train_aug, with --run val)")  # fmt: skip
     parser.add_argument("--saliency-maps", help="with --seeds-folder: folder of the saliency maps (default: its own)")
     add_count(parser, 10, "with --seeds-folder: images on a sheet")
     seed = parser.add_argument(
@@ -95,6 +98,10 @@ def parse_args(argv):
         parser.error(f"--output: {args.output}, expected the name of a picture, .png")
     if not (args.results or args.curves) and args.data is None:
         parser.error("--run and --seeds-folder need --data")
+    if args.choose is not None and (args.run is None or args.sheet_list is not None):
+        parser.error("--choose needs --run, and comes before --sheet-list")
+    if args.list is None:
+        args.list = "val" if args.run else "train_aug"
     if args.photographs and args.figures is None:
         parser.error("--photographs needs --figures")
     return args
@@ -115,16 +122,6 @@ def summary(run):
         values = [scores["miou"]] + [scores["iou"][name] for name in classes]
         lines.append(f"| {row} | {crf} | " + " | ".join("" if v is None else f"{100 * v:.1f}" for v in values) + " |")
     return "\n".join(lines) + "\n"
-
-
-def picture_row(run, dataset, image_id):
-    """Image, truth, CAM, seed and the two rounds' predictions of one image, uint8 (H, W, 3) each."""
-    image = read_image(dataset.image_path(image_id))
-    _, cams = load_cam(run / "sheet" / "cam" / f"{image_id}.npz")
-    strongest = resize_maps(cams, image.shape[:2]).max(axis=0) if len(cams) else np.zeros(image.shape[:2], np.float32)
-    masks = [run / "sheet" / "seeds", run / "round1" / "val" / "pred_crf", run / "round2" / "val" / "pred_crf"]
-    drawn = [overlay(image, read_label(folder / f"{image_id}.png")) for folder in masks]
-    return [image, colour_label(read_label(dataset.mask_path(image_id))), heat_map(image, strongest)] + drawn
 
 
 def seed_row(folder, maps, dataset, image_id, cam_columns):
@@ -173,21 +170,20 @@ def report_seeds(args):
 
 
 def report_run(args):
-    """Print and write the table of a main job, and draw the images of --sheet-list."""
-    run = Path(args.run)
+    """Print and write the table of a main job, and draw the images of --sheet-list; with --choose, only choose these."""
+    run, dataset = Path(args.run), open_dataset(args.data)
+    if args.choose is not None:
+        ids = dataset.read_ids(args.list)
+        with Progress(len(ids), "choose images", "image") as progress:
+            chosen = choose_images(run, dataset, ids, args.workers, progress.update)
+        write_text(Path(args.choose), "".join(f"{name}\n" for name in chosen))
+        return
     table = summary(run)
     write_text(run / "summary.md", table)
     print(table)
-    if args.sheet_list is None:
-        return
-    dataset = open_dataset(args.data)
-    ids = dataset.read_ids(args.sheet_list)
-    shown = set().union(*(np.unique(read_label(dataset.mask_path(i))).tolist() for i in ids)) - {255}
-    titles = ["image", "truth", "CAM", "seed", "round one + CRF", "round two + CRF"]
-    legend = {index: dataset.classes[index] for index in sorted(shown)}
-    legend[255] = "unlabelled"
-    write_png(run / "sheet.png", sheet([picture_row(run, dataset, i) for i in ids], titles, row_titles=ids, legend=legend))
-    print(f"pictures: {run / 'sheet.png'}")
+    if args.sheet_list is not None:
+        write_png(run / "sheet.png", job_sheet(run, dataset, dataset.read_ids(args.sheet_list)))
+        print(f"pictures: {run / 'sheet.png'}")
 
 
 def report_results(args):

@@ -85,7 +85,7 @@ def mark(image, row, column):
 
 
 def outlined(picture, label, class_id):
-    """A picture uint8 (H, W, 3) with a white line around the pixels of a class; as it is where label is None."""
+    """A picture uint8 (H, W, 3) with a cased white line around the pixels of a class; as it is where label is None."""
     return picture if label is None else overlay(picture, (label == class_id).astype(np.uint8), opacity=0)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cian.base.files import replacing
 from cian.data.images import IGNORE, palette
 
-WHITE, INK, GREY = (255, 255, 255), (33, 33, 33), (110, 110, 110)
+WHITE, BLACK, INK, GREY = (255, 255, 255), (0, 0, 0), (33, 33, 33), (110, 110, 110)
 HATCH = 8  # period in pixels of the stripes that mean "unlabelled"
 
 
@@ -28,15 +29,17 @@ def colour_label(label):
 def overlay(image, label, opacity=0.6):
     """Image uint8 (H, W, 3) under the label (H, W): uint8 (H, W, 3).
 
-    Background shows the image, 255 the stripes; a white line runs along every border between two classes, because some
-    of the VOC colours are as dark as a night shot.
+    Background shows the image, 255 the stripes; a white line with a black casing runs along every border between two classes:
+    some of the VOC colours are as dark as a night shot, and some images as light as the line.
     """
     image, label = np.asarray(image), np.asarray(label)
     if image.shape != label.shape + (3,):
         raise ValueError(f"label: expected shape {image.shape[:2]} of the image, found {label.shape}")
     weight = np.where(label == 0, 0.0, opacity)[..., None]
     result = _to_bytes(image * (1 - weight) + colour_label(label) * weight)
-    result[_borders(label)] = WHITE
+    border = _borders(label)
+    result[cv2.dilate(border.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = BLACK
+    result[border] = WHITE
     return result
 
 
@@ -69,11 +72,12 @@ def legend_of(labels, classes):
     return {index: classes[index] for index in present}
 
 
-def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
+def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180), notes=None):
     """Contact sheet: one row of pictures per entry, uint8 (height, width, 3) RGB.
 
     rows: lists of uint8 (H, W, 3) pictures or None for an empty cell, as many as column_titles. cell: largest width and
-    height of a picture; each is fitted without distortion. row_titles: a line of text above each row.
+    height of a picture; each is fitted without distortion. row_titles: a line of text above each row. notes: of each row the
+    lines of text below its pictures, "" for none.
     legend: class names, by index, or a dictionary {index: name} of those to show; 255, striped, is always shown unless
         named None.
     """
@@ -85,10 +89,13 @@ def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
                 _check_picture(f"rows[{number}][{column}]", picture)
     if row_titles is not None and len(row_titles) != len(rows):
         raise ValueError(f"row_titles: expected {len(rows)}, found {len(row_titles)}")
+    for number, texts in enumerate(notes or ()):
+        if len(texts) != len(column_titles) or len(notes) != len(rows):
+            raise ValueError(f"notes[{number}]: expected {len(column_titles)} texts in {len(rows)} rows, found {len(texts)}")
     gap, line = 10, 24
     width = gap + len(column_titles) * (cell[0] + gap)
     head = line + gap
-    step = cell[1] + gap + (line if row_titles is not None else 0)
+    step = cell[1] + gap + (line if row_titles is not None else 0) + (line if notes else 0)
     key = _legend(legend, width - 2 * gap) if legend else None
     height = gap + head + len(rows) * step + (key.height + gap if key else 0)
     page = Image.new("RGB", (width, height), WHITE)
@@ -109,6 +116,9 @@ def sheet(rows, column_titles, row_titles=None, legend=None, cell=(240, 180)):
                 fitted = _fit(picture, cell)
                 left = gap + column * (cell[0] + gap) + (cell[0] - fitted.width) // 2
                 page.paste(fitted, (left, top + (cell[1] - fitted.height) // 2))
+        for column, text in enumerate(notes[number] if notes else ()):
+            centre = gap + column * (cell[0] + gap) + cell[0] // 2, top + cell[1] + line // 2
+            draw.text(centre, _shorten(text, _font(13), cell[0]), INK, _font(13), anchor="mm")
     if key:
         page.paste(key, (gap, height - gap - key.height))
     return np.asarray(page)

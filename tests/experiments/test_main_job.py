@@ -12,6 +12,7 @@ from cian.config import Segmentation
 from cian.data.cams import load_cam
 from cian.data.images import read_image, read_label, write_label
 from cian.data.voc import open_dataset
+from cian.figures.main_job import iou_note, seed_note
 from cian.models.checkpoint import read_params
 from cian.models.weight_cache import choose
 from cian.scenes.generate import generate
@@ -29,8 +30,8 @@ def job(tmp_path_factory):
     masks, val = data / "SegmentationClassAug", data / "ImageSets" / "Segmentation" / "val.txt"
     tool("train_cam", *common, *backbone, *small, "--init", "random", "--output", run / "cam", "--val-list", "val")
     classifier = run / "cam" / "cam_resnet10-0000.params"
-    for listed, folder in (("train_aug", "seeds"), (val, "sheet")):
-        tool("make_seeds", *common, *backbone, "--list", listed, "--checkpoint", classifier, "--output", run / folder)
+    make_seeds = ["make_seeds", *common, *backbone, "--checkpoint", classifier]
+    tool(*make_seeds, "--list", "train_aug", "--output", run / "seeds")
     start, seeds, more = classifier, run / "seeds" / "seeds", []
     for name in ("round1", "round2"):
         tool("train", *common, *backbone, *small, "--init", start, "--seeds", seeds, "--output", run / name, *more)
@@ -43,7 +44,10 @@ def job(tmp_path_factory):
             tool("predict", *common, *backbone, "--list", "train_aug", "--checkpoint", start, "--output", run / name / "train",
                  "--fit", "warp", "--filter-tags", "--crf-iterations", "2")
             seeds, more = run / name / "train" / "pred_crf", ["--round", "2"]
-    tool("report", "--run", run, "--data", data, "--sheet-list", val)
+    chosen = run / "sheet.txt"
+    tool("report", "--run", run, "--data", data, "--choose", chosen)
+    tool(*make_seeds, "--list", chosen, "--output", run / "sheet")
+    tool("report", "--run", run, "--data", data, "--sheet-list", chosen)
     return data, run
 
 
@@ -102,7 +106,27 @@ def test_the_summary_shows_what_was_measured(job):
     table = (job[1] / "summary.md").read_text()
     miou = read_json(job[1] / "round2" / "val.json")["miou"]
     assert f"| round two | no | {100 * miou:.1f} |" in table and "true masks" not in table
-    assert read_image(job[1] / "sheet.png").shape[1] > 1000
+
+
+def test_the_sheet_shows_the_best_the_middle_and_the_worst(job):
+    dataset, run = open_dataset(job[0]), job[1]
+    scores = {}
+    for name in dataset.read_ids("val"):
+        truth, found = read_label(dataset.mask_path(name)), read_label(run / "round2" / "val" / "pred_crf" / f"{name}.png")
+        counted = truth != 255
+        inside = [(truth == c, (found == c) & counted) for c in set(np.unique(truth)) - {255}]
+        scores[name] = np.mean([(a & b).sum() / (a | b).sum() for a, b in inside])
+    order = sorted(scores, key=lambda name: (-scores[name], name))
+    assert (run / "sheet.txt").read_text().split() == [order[0], order[2], order[3]]
+    page = read_image(run / "sheet.png")
+    assert page.shape[1] == 10 + 6 * 250 and page.shape[0] < 4 * 250
+    assert iou_note(scores[order[0]]) == f"IoU {100 * scores[order[0]]:.0f} %" and iou_note(float("nan")) == ""
+
+
+def test_seeds_are_told_by_what_is_right():
+    truth, seed = np.array([[1, 1, 0, 0, 255]], np.uint8), np.array([[1, 255, 1, 0, 1]], np.uint8)
+    assert seed_note(truth, seed, ("a", "b")) == "67 % right of 75 %"
+    assert seed_note(truth, np.full((1, 5), 255, np.uint8), ("a", "b")) == "nothing labelled"
 
 
 def test_predicting_again_keeps_what_is_there_and_refuses_another_checkpoint(job):

@@ -24,9 +24,10 @@ def test_overlay_by_hand():
     label = np.zeros((6, 8), np.uint8)
     label[:, 4:] = 15
     found = figures.overlay(image, label, opacity=0.5)
-    np.testing.assert_array_equal(found[:, :3], image[:, :3])  # background shows the image
+    np.testing.assert_array_equal(found[:, :2], image[:, :2])  # background shows the image
     np.testing.assert_array_equal(found[0, 6], [146, 114, 114])  # (100 + 192) / 2, (100 + 128) / 2
     np.testing.assert_array_equal(found[2, 3:5], 255)  # the border
+    np.testing.assert_array_equal(found[2, [2, 5]], 0)  # and its casing
     label[:, 4:] = 255
     assert not (figures.overlay(image, label, 1.0) == 255).any()  # stripes, but no border
 
