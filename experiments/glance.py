@@ -23,10 +23,10 @@ BEGIN, END = "<!-- measured: written by experiments/glance.py -->", "<!-- measur
 COLUMNS = {"animals": "animals of VOC", "scenes": "generated scenes"}
 #: label of a finding -> what README calls it
 ROWS = {
-    "+ CP − Baseline, no CRF": "learning across images, no CRF",
+    "+ CP − Baseline, no CRF": "learning across images (+ CP), no CRF",
     "+ CP − Baseline, CRF": "the same, with CRF",
     "+ CP: common − random, CRF": "references of its class, not random ones",
-    "+ RT − + CP, CRF": "a second round",
+    "+ RT − + CP, CRF": "a second round (+ RT)",
     "inter-matching − baseline": "COMNet: matching between images",
     "ours − IRN, CAM + RW": "COMNet: both matchings and random walk",
 }

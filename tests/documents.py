@@ -83,3 +83,9 @@ def anchors(text):
 def links(text):
     """The targets of a page's links and pictures."""
     return LINK.findall(without_code(text))
+
+
+def inline_commands(text):
+    """The commands of a page's text and tables, as their words: code that begins with `cian VERB` or `bash FILE`."""
+    found = re.findall(r"`((?:cian [a-z_]+|bash [a-z]+/)[^`]*)`", FENCE.sub("", text).replace("\n", " "))
+    return [words for code in found for words in commands(code.replace("...", ""))]

@@ -4,12 +4,13 @@ A command in a fence ```bash needs nothing but the repository, and a test runs i
 weights, a GPU or another program stands in a fence ```bash data, which is not run. The options of both are read by the verbs.
 """
 
+import argparse
 import ast
 import importlib
 import re
 
 import pytest
-from documents import ROOT, anchors, commands, fences, links, pages, slug
+from documents import ROOT, anchors, commands, fences, inline_commands, links, pages, slug
 from scripts import module_of
 
 from cian import __main__ as command
@@ -107,6 +108,29 @@ def test_commands_fit_the_programs(where, text, words, marked, capsys):
         assert [word for word in rest if "/" in word and not (ROOT / word.split("::")[0]).exists()] == []
     else:
         assert text in RUN or (marked and words[0] in OTHERS), f"{text}: mark the fence as ```bash data"
+
+
+def options_of(verb):
+    """All options of a verb and of its parts."""
+    parsers = [importlib.import_module(f"cian.commands.{verb}").make_parser()]
+    for action in parsers[0]._actions:
+        parsers += [action.choices[name] for name in action.choices] if isinstance(action, argparse._SubParsersAction) else []
+    return {name for parser in parsers for action in parser._actions for name in action.option_strings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_within_the_text_have_their_verb_and_options(name):
+    wrong = []
+    for words in inline_commands(TEXTS[name]):
+        kind, rest = program_of(words)
+        if kind == "script":
+            fault = fault_of_file(rest)
+        else:
+            known = options_of(rest[0]) if rest[0] in command.VERBS else None
+            unknown = [word for word in rest if known is not None and word.startswith("--") and word not in {*known, "--"}]
+            fault = f"no verb {rest[0]}" if known is None else f"unknown {unknown}" if unknown else None
+        wrong += [f"{' '.join(words)}: {fault}"] if fault else []
+    assert wrong == []
 
 
 def test_unmarked_commands_are_run_by_a_test():
