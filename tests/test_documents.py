@@ -10,7 +10,7 @@ import importlib
 import re
 
 import pytest
-from documents import ROOT, anchors, commands, fences, inline_commands, links, pages, slug
+from documents import FENCE, ROOT, anchors, commands, fences, inline_commands, links, pages, slug
 from scripts import module_of
 
 from cian import __main__ as command
@@ -181,6 +181,20 @@ def test_links_lead_somewhere(name):
     assert wrong == []
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_modules_that_are_named_are_there(name):
+    """`models/affinity.py: Affinity` names a file, from the root, the page's folder or cian/, and something in it."""
+    wrong = []
+    for path, inside in re.findall(r"`([\w./-]+/[\w-]+\.(?:py|sh|json|csv|md))(?:: (\w+)[^`]*)?`", FENCE.sub("", TEXTS[name])):
+        places = (ROOT, (ROOT / name).parent, ROOT / "cian", ROOT / "tests")
+        file = next((place / path for place in places if (place / path).is_file()), None)
+        if file is None and not re.match(r"runs/|[^.]*[A-Z]{3}", path):  # of a user, or a name that stands for many
+            wrong.append(path)
+        elif inside and inside not in file.read_text(encoding="utf-8"):
+            wrong.append(f"{path}: {inside}")
+    assert wrong == []
+
+
 @pytest.mark.parametrize("heading, expected", [
     ("Data", "data"), ("IRN's words", "irns-words"), ("I want to ...", "i-want-to-"), ("CIAN 1: a − b", "cian-1-a--b"),
     ("`cian` and [links](x.md)", "cian-and-links"), ("Über_uns", "über_uns"),
@@ -195,6 +209,8 @@ def test_anchors_as_github_makes_them(heading, expected):
     ("a \\\n  'b c'", [["a", "b c"]]), ("a -- b X=1", [["a", "--", "b", "X=1"]])])  # fmt: skip
 def test_commands_are_found(line, expected):
     assert commands(line) == expected
+    assert inline_commands("Say `cian train\n--dtaa x`, `bash a/b.sh`, not `cian` or `train`.\n") == [
+        ["cian", "train", "--dtaa", "x"], ["bash", "a/b.sh"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("words, fault", [
