@@ -1,4 +1,4 @@
-"""Fixtures: the development data, where it is present; and the processors' threads, shared by the processes of the tests."""
+"""Fixtures: development data and a browser, where there are; and the processors' threads, shared by the tests' processes."""
 import os
 from pathlib import Path
 
@@ -8,6 +8,17 @@ import pytest
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before MXNet reads it; tools that tests start inherit it
     share = joblib.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium (tests/browser.py); the test skips without one."""
+    from browser import Browser, find_chromium
+
+    if find_chromium() is None:
+        pytest.skip("no Chromium (set CIAN_CHROMIUM)")
+    with Browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

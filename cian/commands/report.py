@@ -29,7 +29,7 @@ from cian.evaluation.seeds import score_seeds, worst
 from cian.figures.main_job import choose_images, job_sheet
 from cian.figures.sheet import colour_label, heat_map, legend_of, overlay, sheet, write_png
 from cian.report.content import build_report
-from cian.report.files import FIGURES, read_pictures, write_report
+from cian.report.files import FIGURES, keep_pictures, read_pictures, write_report
 from cian.report.plots import training_curves
 from cian.report.sections import CURVES
 from cian.report.training_log import keep_curves, read_curves, read_log, thin
@@ -80,8 +80,8 @@ def make_parser():
     parser.add_argument("--paper", default=PAPER, help="with --results: the papers' numbers (default: experiments/paper.csv)")
     parser.add_argument("--runs", help="with --results: folder of the run folders; the curves of their logs are kept in "
                         "curves.jsonl beside the measurements, where later reports find them (default: none)")  # fmt: skip
-    parser.add_argument("--figures", help="with --results: folder of fig3_*.png and fig4_*.png "
-                        "(default: RESULTS/figures, which is shown)")  # fmt: skip
+    parser.add_argument("--figures", help="with --results: folder of fig3_* and fig4_*, .png or .jpg (default: "
+                        "RESULTS/figures, which is shown, and where those of generated scenes are kept as JPEG)")  # fmt: skip
     parser.add_argument(
         "--photographs", action="store_true", help="with --figures: show them; photographs of VOC must not be committed"
     )
@@ -198,6 +198,9 @@ def report_results(args):
         committed.update(read_pictures(folder / FIGURES) if (folder / FIGURES).is_dir() else {})
     pictures = read_pictures(args.figures) if args.figures else {}
     generated = all(m.settings.get("preset") in (None, "scenes") for m in measurements)  # no photographs
+    if generated and pictures:
+        keep_pictures(args.results[0], pictures)
+        pictures, committed = {}, read_pictures(Path(args.results[0]) / FIGURES)
     shown, left_out = (pictures, 0) if args.photographs or generated else ({}, len(pictures))
     made_by = command(args)
     document, tables = build_report(measurements, paper, args.title, curves, {**committed, **shown}, left_out, made_by)

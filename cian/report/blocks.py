@@ -67,10 +67,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG (bytes) and the file name it has beside the Markdown."""
+    """A PNG or JPEG (bytes) and the file name it has beside the Markdown."""
 
     name: str
-    png: bytes = field(repr=False)
+    data: bytes = field(repr=False)
     caption: str = ""
 
 

@@ -4,13 +4,17 @@ import csv
 import io
 from pathlib import Path
 
+from PIL import Image
+
 from cian.base.files import write_bytes, write_text
 from cian.report.blocks import Picture
 from cian.report.html import to_html
 from cian.report.markdown import to_markdown
 
 FIGURES = "figures"  # folder of the pictures, beside the report and among the results
-PNG_START = b"\x89PNG\r\n\x1a\n"
+STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff"}  # of the files of pictures
+KINDS = ("fig3_", "fig4_")
+LARGEST = 300_000  # bytes of a picture that is kept
 COLUMNS = ("table", "row", "column", "data", "unit", "paper", "mean", "sd", "n", "seeds", "values", "runs", "note")
 
 
@@ -19,7 +23,7 @@ def write_report(folder, document, tables, paper):
     folder = Path(folder)
     pictures = document.every(Picture)
     for picture in pictures:
-        write_bytes(folder / picture.name, picture.png)
+        write_bytes(folder / picture.name, picture.data)
     write_text(folder / "REPORT.html", to_html(document))
     write_text(folder / "REPORT.md", to_markdown(document))
     write_text(folder / "numbers.csv", numbers_csv(tables, paper))
@@ -27,16 +31,37 @@ def write_report(folder, document, tables, paper):
 
 
 def read_pictures(folder):
-    """{figures/NAME: PNG bytes} of a folder's fig3_*.png and fig4_*.png; errors name a missing folder or a bad file."""
+    """{figures/NAME: bytes} of a folder's fig3_* and fig4_*, .png or .jpg; errors name a missing folder or a bad file."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of figures")
     found = {}
-    for path in sorted([*Path(folder).glob("fig3_*.png"), *Path(folder).glob("fig4_*.png")]):
+    for path in sorted(path for path in Path(folder).iterdir() if path.name.startswith(KINDS) and path.suffix in STARTS):
         name = f"{FIGURES}/{path.name}"
         found[name] = path.read_bytes()
-        if not found[name].startswith(PNG_START):
-            raise ValueError(f"{path}: not a PNG file")
+        if not found[name].startswith(STARTS[path.suffix]):
+            raise ValueError(f"{path}: not a {path.suffix[1:].upper()} file")
     return found
+
+
+def keep_pictures(folder, pictures):
+    """Put pictures (`read_pictures`) into FOLDER/figures as JPEGs of at most LARGEST bytes, in the place of those there."""
+    kept = {Path(name).with_suffix(".jpg").name: as_jpeg(data) for name, data in pictures.items()}
+    for name, data in kept.items():
+        write_bytes(Path(folder) / FIGURES / name, data)
+    for name in read_pictures(Path(folder) / FIGURES):
+        if Path(name).name not in kept:
+            (Path(folder) / name).unlink()
+
+
+def as_jpeg(picture):
+    """A picture's bytes as a JPEG: the best quality with which it has at most LARGEST bytes, else that of 40."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    for quality in (90, 80, 70, 60, 50, 40):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, optimize=True)
+        if buffer.tell() <= LARGEST:
+            break
+    return buffer.getvalue()
 
 
 def numbers_csv(tables, paper):

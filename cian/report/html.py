@@ -72,8 +72,9 @@ def cell(block, index, found):
 
 
 def picture(block):
-    data, caption = base64.b64encode(block.png).decode("ascii"), escape(block.caption)
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{caption}">\n<figcaption>{caption}</figcaption></figure>'
+    data, caption = base64.b64encode(block.data).decode("ascii"), escape(block.caption)
+    kind = "jpeg" if block.name.endswith(".jpg") else "png"
+    return f'<figure><img src="data:image/{kind};base64,{data}" alt="{caption}">\n<figcaption>{caption}</figcaption></figure>'
 
 
 def fold(block):

@@ -9,7 +9,6 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from browser import Browser, find_chromium
 from PIL import Image
 
 from cian.figures.affinity import enlarge
@@ -107,14 +106,6 @@ def test_a_large_pair_is_thinned(seen):
     assert np.abs(found - maps.cross[::2, ::2]).max() < 1 / 255
     with pytest.raises(ValueError, match="the page of a and b does not fit into 1000 bytes"):
         page_of(seen, ("a", "b"), CLASSES, [1], largest=1000)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if find_chromium() is None:
-        pytest.skip("no Chromium (set CIAN_CHROMIUM)")
-    with Browser() as browser:
-        yield browser
 
 
 def opened(browser, path, page):

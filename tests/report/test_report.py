@@ -250,3 +250,16 @@ def test_numbers_csv(paper):
     assert (blank["paper"], blank["mean"], blank["sd"], blank["n"], blank["data"]) == ("64.3", "", "", "", "")
     wrong = by_cell["CIAN 2", "Baseline", "mIoU", "fraction"]
     assert (wrong["mean"], wrong["paper"], wrong["note"]) == ("0.38", "", "unit fraction, in the paper %")
+
+
+def test_the_page_fits_a_telephone_and_paper(paper, browser, tmp_path):
+    document, _ = build_report(results(), paper, pictures={"figures/fig3_a.png": png(5, (1360, 800))})
+    (tmp_path / "page.html").write_text(to_html(document), encoding="utf-8")
+    browser.screen(390, 844, phone=True)
+    browser.open(tmp_path / "page.html")
+    assert browser.run("document.documentElement.scrollWidth") == 390
+    assert browser.run("Array.from(document.querySelectorAll('.stacked td')).every((cell) => cell.offsetWidth <= 390)")
+    assert browser.run("document.querySelectorAll('[title]').length") == 0  # no tips that need a mouse
+    browser.pdf(tmp_path / "page.pdf")
+    pages = (tmp_path / "page.pdf").read_bytes().count(b"/Type /Page\n")
+    assert 3 <= pages <= 12

@@ -1,6 +1,7 @@
 """tools/report.py --results: its files, options and errors; and the logs that its curves are drawn from."""
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -8,11 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from report_pages import Page, png, results
 from scripts import module_of
 
-from cian.base.files import write_text
+from cian.base.files import write_bytes, write_text
 from cian.base.results import write_results
+from cian.figures.sheet import write_png
+from cian.report.files import as_jpeg
 from cian.report.training_log import keep_curves, read_curves, read_log, smooth, thin
 
 
@@ -114,6 +118,24 @@ def test_the_tool(tool, tmp_path, capsys):
     tool.main([*common[:4], "--results", str(tmp_path / "more")])
     assert "](figures/fig3_one.png)" in (out / "REPORT.md").read_text(encoding="utf-8")
     assert capsys.readouterr().out.startswith(f"{2 * len(results())} measurements: {out / 'REPORT.html'}")
+
+
+def test_figures_of_scenes_are_kept_beside_the_measurements(tool, tmp_path):
+    write_results(tmp_path / "results", results("scenes"))
+    for name, noise in (("fig3_one", 0), ("fig4_worst", 255)):
+        picture = np.random.default_rng(0).integers(0, noise + 1, (600, 700, 3), dtype=np.uint8)
+        write_png(tmp_path / "drawn" / f"{name}.png", picture)
+    write_bytes(tmp_path / "results" / "figures" / "fig3_old.jpg", as_jpeg(png(3)))
+    words = ["--results", str(tmp_path / "results"), "--output", str(tmp_path / "out")]
+    tool.main([*words, "--figures", str(tmp_path / "drawn")])
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "results" / "figures").iterdir()}
+    assert set(kept) == {"fig3_one.jpg", "fig4_worst.jpg"} and all(len(data) <= 300_000 for data in kept.values())
+    html = (tmp_path / "out" / "REPORT.html").read_text(encoding="utf-8")
+    for data in kept.values():
+        assert Image.open(io.BytesIO(data)).size == (700, 600) and base64.b64encode(data).decode() in html
+    assert "data:image/jpeg;base64," in html
+    tool.main(words)  # the same from what was kept
+    assert (tmp_path / "out" / "REPORT.html").read_text(encoding="utf-8") == html
 
 
 def test_bad_options_and_files_are_named(tool, tmp_path, capsys):
