@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cian.base.cli import run_tool
-from cian.base.files import read_text, write_text
+from cian.base.files import read_json, read_text, write_text
 from cian.base.parser import Parser
 from cian.base.results import read_paper, read_results
 from cian.report.content import answer
@@ -71,7 +71,7 @@ def glance(paper, results=RESULTS):
 
 
 def conclusions(paper, results=RESULTS):
-    """The table of experiments/results/README.md: a line a paper and report, as Markdown."""
+    """The table of experiments/results/README.md: a line a paper and report, main job and seeds, as Markdown."""
     lines = ["| report | measured | in a line |", "|---|---|---|"]
     for name, text in COLUMNS.items():
         found = findings_in(results / name, paper)
@@ -79,7 +79,28 @@ def conclusions(paper, results=RESULTS):
         for method in dict.fromkeys(entry.table.split()[0] for entry in found):
             line = answer([entry for entry in found if entry.table.split()[0] == method])
             lines.append(f"| [{name}]({name}/REPORT.md#findings): {text} | {method}, of {runs} runs | {line} |")
+    jobs = {name: job(results / name) for name in ("quickstart_scenes", "quickstart_animals")}
+    lines += [f"| [{name}]({name}/summary.md) | the main job, one seed | {line} |" for name, line in jobs.items()]
+    lines.append(f"| [seeds_animals](seeds_animals) | seeds of the training list | {seeds(results / 'seeds_animals')} |")
     return "\n".join(lines)
+
+
+def job(folder):
+    """A main job in a line: mIoU of both rounds, of true masks where they were trained on, and which classes lose."""
+    first, second = (read_json(folder / f"round{number}_val_crf.json") for number in (1, 2))
+    both = [(name, value, second["iou"][name]) for name, value in first["iou"].items()]
+    lower = [name for name, one, two in both if None not in (one, two) and two < one]
+    text = f"with CRF round one {100 * first['miou']:.1f}, round two {100 * second['miou']:.1f}"
+    if (folder / "truth_val_crf.json").is_file():
+        text += f", trained on true masks {100 * read_json(folder / 'truth_val_crf.json')['miou']:.1f}"
+    return f"{text}. {'Lower in round two: ' + ', '.join(lower) if lower else 'No class is lower in round two'}."
+
+
+def seeds(folder):
+    """How good seeds are, in a line."""
+    total = read_json(folder / "train_quality.json")["totals"]["foreground"]
+    right, found = (round(100 * total[name]) for name in ("precision", "recall"))
+    return f"{right} % of their foreground is right; they find {found} % of all foreground."
 
 
 PAGES = {"README.md": glance, "experiments/results/README.md": conclusions}

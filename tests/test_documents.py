@@ -233,3 +233,19 @@ def test_the_first_page_fits_a_screen_or_two():
 def test_tables_of_pages_are_those_of_the_results(capsys):
     glance = module_of("glance", "experiments")
     assert glance.main(["--check"]) == 0, f"run experiments/glance.py: {capsys.readouterr().out}"
+
+
+@pytest.mark.parametrize("column, report", [(2, "animals"), (3, "scenes")])
+def test_the_numbers_of_the_first_page_are_those_of_the_reports(column, report):
+    """Each cell rounds what the committed report says of the same difference."""
+    labels = list(module_of("glance", "experiments").ROWS)
+    table = TEXTS["README.md"].split("<!-- measured")[1].splitlines()[3:]
+    text = TEXTS[f"experiments/results/{report}/REPORT.md"].replace("\N{NO-BREAK SPACE}", " ").replace("−", "-")
+    numbers = re.compile(r"[+-]?\d+\.\d+")
+    for label, line in zip(labels, table):
+        rows = [row for row in text.splitlines() if row.split(" | ")[0].endswith(f": {label.replace('−', '-')}")]
+        shown = [float(word) for word in numbers.findall(line.split("|")[column + 1].replace("−", "-"))]
+        cells = rows[0].split(" | ") if rows else ["", "", ""]
+        expected = [float(word) for cell in cells[2:4] for word in numbers.findall(cell)]
+        assert shown == pytest.approx(expected, abs=0.0501) and len(shown) in (1, 3) or not rows, label
+        assert ("**" in line.split("|")[column + 1]) == cells[1].startswith(("larger", "smaller")), label
