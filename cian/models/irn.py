@@ -74,8 +74,23 @@ class Branch(mx.gluon.HybridBlock):
 
 
 def enlarge(F, x, like):
-    """Resize (N, C, h, w) to the size of `like`, bilinearly, pixels taken as areas (corners not aligned), as published."""
-    return F.contrib.BilinearResize2D(x, like, mode="like", align_corners=False)
+    """Resize (N, C, h, w) to the size of `like`, bilinearly, pixels taken as areas (corners not aligned), as published.
+
+    Two products with interpolation matrices: what BilinearResize2D gives, whose gradient a GPU adds up in any order.
+    """
+    rows, columns = (interpolation(F, x, like, axis) for axis in (2, 3))
+    x = F.dot(F.swapaxes(x, 2, 3), rows)  # (N, C, w, h) x (h, H) -> (N, C, w, H)
+    return F.dot(F.swapaxes(x, 2, 3), columns)  # (N, C, H, w) x (w, W) -> (N, C, H, W)
+
+
+def interpolation(F, x, like, axis):
+    """Weights (n, m) of each of the n pixels of x along an axis in each of the m pixels of `like`; no gradient."""
+    given, wanted = (F.contrib.arange_like(F.stop_gradient(of), axis=axis) for of in (x, like))  # (n,), (m,)
+    last = F.max(given)  # n - 1
+    place = F.broadcast_mul(wanted + 0.5, (last + 1) / (F.max(wanted) + 1)) - 0.5  # of the middle, in pixels of x
+    place = F.broadcast_minimum(F.maximum(place, 0), last)
+    apart = F.abs(F.broadcast_sub(F.reshape(given, (-1, 1)), F.reshape(place, (1, -1))))  # (n, m)
+    return F.stop_gradient(F.maximum(1 - apart, 0))
 
 
 class IRN(mx.gluon.HybridBlock):

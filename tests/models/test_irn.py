@@ -9,7 +9,7 @@ from cian.config import BoundaryTraining
 from cian.data.boundary_examples import random_span
 from cian.inference.boundary import boundary_map, load_boundary_network
 from cian.models.checkpoint import FAST, named_arrays, save_checkpoint
-from cian.models.irn import IRN, MAPS, Branch
+from cian.models.irn import IRN, MAPS, Branch, enlarge
 from cian.training.boundary import BoundaryObjective
 
 
@@ -52,6 +52,31 @@ def test_a_branch_against_numpy():
     large = np.array([[cv2.resize(plane, (8, 6), interpolation=cv2.INTER_LINEAR) for plane in one] for one in y])
     found = branch(mx.nd.array(x), mx.nd.zeros((1, 1, 6, 8))).asnumpy()
     np.testing.assert_allclose(found, np.maximum(large, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize("size, like", [
+    ((8, 6), (32, 24)), ((5, 7), (17, 28)), ((9, 4), (5, 4)), ((1, 3), (4, 3)), ((2, 1), (2, 1)),
+])
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_enlarging_is_the_operators_with_its_gradient(size, like, hybrid):
+    class Enlarge(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, x, like):
+            return enlarge(F, x, like)
+
+    rng, results = np.random.default_rng(0), []
+    x, into = rng.normal(size=(2, 3, *size)), mx.nd.array(rng.normal(size=(2, 3, *like)), dtype="float64")
+    block, wanted = Enlarge(), mx.nd.zeros((2, 1, *like), dtype="float64")  # MXNet's operator asks for the same N
+    block.hybridize(hybrid)
+    for resize in (block, lambda *two: mx.nd.contrib.BilinearResize2D(*two, mode="like", align_corners=False)):
+        data = mx.nd.array(x, dtype="float64")
+        data.attach_grad()
+        with mx.autograd.record():
+            large = resize(data, wanted)
+        large.backward(into)
+        results.append((large.asnumpy(), data.grad.asnumpy()))
+    exact = all(side % part == 0 and (side // part) & (side // part - 1) == 0 for side, part in zip(like, size))
+    for found, expected in zip(*results):  # the operator finds places in single precision: exact for powers of two
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14 if exact else 2e-6)
 
 
 def test_only_the_branches_are_trained_and_each_for_itself():
