@@ -75,9 +75,7 @@ def prepare_comnet(training, dataset):
     settings = training.settings
     objective = MatchingObjective(settings, len(dataset.classes) - 1, training.devices)
     start_network(objective.net, training)
-    fill = objective.net.backbone.bn_data.moving_mean.data(training.devices[0]).asnumpy()  # zero after the normalisation
-    examples = LongSideExamples(dataset, settings.crop, settings.long_side, tuple(fill.tolist()))
-    return objective, examples
+    return objective, LongSideExamples(dataset, settings.crop, settings.long_side)
 
 
 def start_network(net, training):
@@ -108,7 +106,7 @@ def main(argv=None):
         arrays = made[0], multi_hot(batch_ids, tags, len(dataset.classes))[:, 1:]
         if args.method == "cam":
             return arrays
-        return tuple(array.reshape((-1, size) + array.shape[1:]) for array in arrays)  # (P G, ..) -> (P, G, ..)
+        return tuple(array.reshape((-1, size) + array.shape[1:]) for array in (*arrays, made[1]))  # (P G, ..) -> (P, G, ..)
 
     last = training.fit(objective, plan, examples.make_batch, to_arrays)
     measured = training.run.folder / "tags.json"

@@ -47,6 +47,21 @@ def to_device(batch: Tuple[np.ndarray, ...], net: Any, device: Any) -> List[Any]
     return [mx.nd.array(array, ctx=device, dtype=kind).astype(dtype, copy=False) for array, kind in zip(batch, carried)]
 
 
+def filled(images: Any, covered: Any, fill: Any) -> Any:
+    """Images (N, 3, S, S), 0 outside their covered parts (N, 4: see data.long_side), with the colour `fill` (3,) there.
+
+    NDArrays of one dtype; the values are those of images that were filled before.
+    """
+    place = mx.nd.contrib.arange_like(images, axis=2)  # (S,)
+    from_row, to_row, from_column, to_column = covered.reshape((0, 4, 1)).split(4, axis=1, squeeze_axis=True)  # (N, 1) each
+    rows, columns = (
+        mx.nd.broadcast_greater_equal(place.expand_dims(0), first) * mx.nd.broadcast_lesser(place.expand_dims(0), end)
+        for first, end in ((from_row, to_row), (from_column, to_column))
+    )
+    inside = rows.reshape((0, 1, -1, 1)) * columns.reshape((0, 1, 1, -1))  # (N, 1, S, S)
+    return images + (1 - inside) * fill.reshape((1, 3, 1, 1))
+
+
 class SegmentationObjective:
     """CIAN's loss of groups: batches are images (P, G, 3, S, S), labels (P, G, s, s), tags (P, G, K).
 
@@ -89,7 +104,8 @@ class ClassifierObjective:
 class MatchingObjective:
     """COMNet's classification loss: batches are images (P, G, 3, S, S) and tags (P, G, C), background not among the classes.
 
-    Its Eq. 9 is misprinted; meant is the multi-label soft margin loss, which is TagLoss.
+    Its Eq. 9 is misprinted; meant is the multi-label soft margin loss, which is TagLoss. Where a batch has a third array, the
+    covered parts of its images (P, G, 4), the rest gets the colour that normalises to zero (see `filled`).
     """
 
     def __init__(self, settings: Matching, classes: int, devices: Sequence[Any]) -> None:
@@ -99,7 +115,11 @@ class MatchingObjective:
         prepare(self.net, [self.loss], settings.seed, devices)
 
     def __call__(self, batch: Tuple[np.ndarray, ...], device: Any) -> Dict[str, Any]:
-        images, tags = to_device(batch, self.net, device)
+        images, tags, *covered = to_device(batch, self.net, device)
+        if covered:
+            fill = self.net.backbone.bn_data.moving_mean.data(device)  # frozen: the one of the beginning
+            flat, parts = images.reshape((-3, -2)), covered[0].reshape((-3, 0))  # (P G, 3, S, S), (P G, 4)
+            images = filled(flat, parts, fill).reshape_like(images)
         logits = self.net(images)  # (P, G, C)
         return {"tags": self.loss(logits.reshape((-3, 0)), tags.reshape((-3, 0)))}  # (P G, C)
 

@@ -115,7 +115,7 @@ def test_grey_and_16_bit_images_are_predicted_like_the_same_in_rgb(odd, run, tmp
 
 
 def test_comnets_crops_of_odd_images(odd):
-    examples = LongSideExamples(open_dataset(odd), 33, (20, 50), (1.0, 2.0, 3.0))
+    examples = LongSideExamples(open_dataset(odd), 33, (20, 50))
     images, _ = examples.make_batch([*ODD, "deep"], [(0, order) for order in range(len(ODD) + 1)])
     assert images.shape == (10, 3, 33, 33) and np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255
 

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 from scripts import tool
-from small_comnet import network
 from small_training import ROOT
 from test_training import log_lines
 
@@ -25,6 +24,7 @@ from cian.models.comnet import COMNet
 from cian.scenes.generate import generate
 from cian.seeds.activation import activation_maps
 from cian.seeds.classifiers import load_classifier, settings_of_run
+from cian.training.objectives import MatchingObjective, filled
 
 
 def test_long_side_and_window_by_hand():
@@ -33,10 +33,11 @@ def test_long_side_and_window_by_hand():
     assert np.array_equal(with_long_side(image, 40), image)
     places = set()
     for seed in range(60):
-        window = random_window(image, 35, (1.5, 2.5, 3.5), np.random.default_rng(seed))
-        empty = (window == np.float32([1.5, 2.5, 3.5])).all(axis=2)
-        rows = np.flatnonzero(~empty.all(axis=1))
-        assert window.shape == (35, 35, 3) and len(rows) == 30 and not empty[rows].any()
+        window, covered = random_window(image, 35, np.random.default_rng(seed))
+        top, bottom, left, right = covered
+        assert window.shape == (35, 35, 3) and window.dtype == np.uint8 and bottom - top == 30 and (left, right) == (0, 35)
+        rows = np.arange(top, bottom)
+        assert not np.delete(window, rows, axis=0).any()
         left = [x for x in range(6) if np.array_equal(window[rows], image[:, x : x + 35])]
         assert len(left) == 1
         places.add((rows[0], left[0]))
@@ -52,23 +53,43 @@ def data(tmp_path_factory):
 
 def test_examples_are_reproducible_and_their_padding_is_zero_after_normalisation(data):
     dataset = open_dataset(data)
-    net = network("none")
-    fill = tuple(net.backbone.bn_data.moving_mean.data().asnumpy().tolist())
-    examples = LongSideExamples(dataset, 65, (40, 56), fill)
+    examples = LongSideExamples(dataset, 65, (40, 56))
     name = dataset.read_ids("train_aug")[0]
-    one, other = examples.make(name, (0, 1)), examples.make(name, (0, 1))
-    assert one.dtype == np.float32 and one.shape == (3, 65, 65) and np.array_equal(one, other)
-    assert not np.array_equal(one, examples.make(name, (0, 2)))
-    normal = net.backbone.bn_data(mx.nd.array(one[None])).asnumpy()[0]
-    sides = []
-    for seed in range(30):
-        picture = examples.make(name, seed)
-        covered = (picture != np.float32(fill)[:, None, None]).any(axis=0)
-        sides.append(int(max(covered.any(axis=0).sum(), covered.any(axis=1).sum())))
+    (one, part), (other, same) = examples.make(name, (0, 1)), examples.make(name, (0, 1))
+    assert one.dtype == np.uint8 and one.shape == (3, 65, 65) and np.array_equal(one, other) and np.array_equal(part, same)
+    assert not np.array_equal(one, examples.make(name, (0, 2))[0])
+    parts = np.array([examples.make(name, seed)[1] for seed in range(30)])
+    sides = (parts[:, 1::2] - parts[:, ::2]).max(axis=1)
     assert 40 <= min(sides) < 45 and 52 < max(sides) <= 56
-    assert (normal == 0).all(axis=0).sum() >= 65**2 - 56**2
     with pytest.raises(ValueError, match=r"long_side: \(5, 3\), expected two whole numbers"):
-        LongSideExamples(dataset, 65, (5, 3), fill)
+        LongSideExamples(dataset, 65, (5, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_squares_filled_on_the_device_are_those_filled_before(data, dtype):
+    """The network sees, to the bit, what it saw when the squares came as float32 with the colour in them."""
+    dataset = open_dataset(data)
+    objective = MatchingObjective(Matching.preset("scenes", crop=65, batch=4), len(dataset.classes) - 1, [mx.cpu()])
+    normalise = objective.net.backbone.bn_data
+    normalise.moving_mean.set_data(mx.nd.array([123.675, 116.28, 103.53]))
+    objective.net.cast(dtype)
+    names = dataset.read_ids("train_aug")[:4]
+    for sides in ((40, 56), (50, 80)):
+        images, covered = LongSideExamples(dataset, 65, sides).make_batch(names, range(4))
+        before = images.astype(np.float32)
+        for picture, (top, bottom, left, right) in zip(before, covered):
+            outside = np.ones((65, 65), bool)
+            outside[top:bottom, left:right] = False
+            picture[:, outside] = np.float32([[123.675], [116.28], [103.53]])
+        assert (before != images).any()
+        fill = normalise.moving_mean.data()
+        found = filled(mx.nd.array(images, dtype=dtype), mx.nd.array(covered, dtype=dtype), fill)
+        assert np.dtype(found.dtype) == dtype and np.array_equal(found.asnumpy(), before.astype(dtype))
+        assert (normalise(found).asnumpy()[before != images] == 0).all()
+        tags = np.eye(len(dataset.classes) - 1, dtype=np.float32)[[0, 1, 2, 3]].reshape(2, 2, -1)
+        pairs = [array.reshape((2, 2) + array.shape[1:]) for array in (images, covered, before)]
+        losses = [objective(batch, mx.cpu())["tags"].asnumpy() for batch in ((pairs[0], tags, pairs[1]), (pairs[2], tags))]
+        assert np.array_equal(*losses)
 
 
 SMALL = ["--preset", "scenes", "--crop", "65", "--long-side", "64,88", "--batch", "4", "--epochs", "2", "--workers", "1"]
