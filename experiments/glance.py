@@ -25,10 +25,10 @@ COLUMNS = {"animals": "animals of VOC", "scenes": "generated scenes"}
 ROWS = {
     "+ CP − Baseline, no CRF": "learning across images (+ CP), no CRF",
     "+ CP − Baseline, CRF": "the same, with CRF",
-    "+ CP: common − random, CRF": "references of its class, not random ones",
+    "+ CP: common − random, CRF": "references of a common class, not random",
     "+ RT − + CP, CRF": "a second round (+ RT)",
     "inter-matching − baseline": "COMNet: matching between images",
-    "ours − IRN, CAM + RW": "COMNet: both matchings and random walk",
+    "ours − IRN, CAM + RW": "COMNet: both matchings, random walk",
 }
 
 
