@@ -144,6 +144,11 @@ def test_unmarked_commands_are_run_by_a_test():
             assert f"def {function}(" in (ROOT / "tests" / name).read_text(encoding="utf-8"), (text, test)
 
 
+def test_every_verb_has_an_example():
+    words = [program_of(words) for where, _, words, _ in COMMANDS if where.startswith("tools/README.md")]
+    assert {rest[0] for kind, rest in words if kind == "verb"} >= set(command.VERBS)
+
+
 def is_run_here(text):
     """Is it a command that only tells something?"""
     return re.fullmatch(r"cian (\w+ )?--help|cian --version|cian --print-completion (bash|zsh|tcsh)|cian weights list.*", text)
