@@ -72,16 +72,15 @@ def glance(paper, results=RESULTS):
 
 def conclusions(paper, results=RESULTS):
     """The table of experiments/results/README.md: a line a paper and report, main job and seeds, as Markdown."""
-    lines = ["| report | measured | in a line |", "|---|---|---|"]
-    for name, text in COLUMNS.items():
+    lines = ["| report | in a line |", "|---|---|"]
+    for name in COLUMNS:
         found = findings_in(results / name, paper)
-        runs = len({m.run for m in read_results(results / name)})
         for method in dict.fromkeys(entry.table.split()[0] for entry in found):
             line = answer([entry for entry in found if entry.table.split()[0] == method])
-            lines.append(f"| [{name}]({name}/REPORT.md#findings): {text} | {method}, of {runs} runs | {line} |")
+            lines.append(f"| [{name}]({name}/REPORT.md#findings), {method} | {line} |")
     jobs = {name: job(results / name) for name in ("quickstart_scenes", "quickstart_animals")}
-    lines += [f"| [{name}]({name}/summary.md) | the main job, one seed | {line} |" for name, line in jobs.items()]
-    lines.append(f"| [seeds_animals](seeds_animals) | seeds of the training list | {seeds(results / 'seeds_animals')} |")
+    lines += [f"| [{name}]({name}/summary.md) | The main job, one seed: {line} |" for name, line in jobs.items()]
+    lines.append(f"| [seeds_animals](seeds_animals) | Seeds of the training list: {seeds(results / 'seeds_animals')} |")
     return "\n".join(lines)
 
 
