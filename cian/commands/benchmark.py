@@ -102,17 +102,20 @@ def make_parser():
     pace = commands.add_parser(
         "inference",
         description=run_inference.__doc__,
-        help="images a second of prediction, loader and evaluation by the number of processes",
+        help="images a second of prediction, loader, CRF and evaluation by processes and images",
     )
     pace.add_argument("--checkpoint", required=True, metavar="FILE", help="parameters of a CIAN network")
     pace.add_argument("--backbone", help="of a checkpoint whose run does not say it")
     pace.add_argument("--similarity", choices=("dot", "cosine"), help="of a checkpoint whose run does not say it; None is dot")
     pace.add_argument("--data", type=Path, required=True, metavar="ROOT", help="data set root in VOC layout")
     pace.add_argument("--list", default="val", help="list of ids: a name, or a text file")
-    add_count(pace, 32, "how many images, from the start of the list")
+    several = pace.add_argument("--count", "--images", type=whole_numbers, default=(32,), metavar="NUMBERS",
+                                help="how many images, from the start of the list, such as 20,40,80 (default: 32)")  # fmt: skip
+    hide(several, "--images")
     pace.add_argument("--processes", type=whole_numbers, metavar="NUMBERS", help="comma-separated (default: 1,2,4,... and all)")
     pace.add_argument("--devices", help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
-    pace.add_argument("--repeats", type=positive, default=1, help="passes whose median is taken")
+    pace.add_argument("--repeats", type=positive, default=1, help="passes of the prediction whose median is taken")
+    pace.add_argument("--published", metavar="DIR", help="a copy of github js-fan/CIAN, whose loader is run and timed too")
     add_preset(pace, of_run=True)
     pace.set_defaults(run=run_inference, show=later("cian.evaluation.throughput", "throughput_table"))
     room = commands.add_parser(
@@ -225,24 +228,18 @@ def run_export(args):
 
 
 def run_inference(args):
-    """Predict images at the settings of the preset in one process and in several, and time loader and evaluation likewise."""
+    """Predict images at the settings of the preset in one process and in several; time loader, CRF and evaluation likewise."""
     from cian.config import Inference, Segmentation  # here, as what follows: it prepares MXNet
     from cian.evaluation import throughput as pace
 
     dataset, origin = open_dataset(args.data), origin_of(args.checkpoint)
-    ids, settings = dataset.read_ids(args.list)[: args.count], Inference.preset(origin.decide_preset(args.preset))
+    settings = Inference.preset(origin.decide_preset(args.preset))
     backbone = origin.decide("backbone", args.backbone, Segmentation.preset(origin.decide_preset(args.preset)).backbone)
     network = args.checkpoint, backbone, origin.decide("similarity", args.similarity, "dot")
     view, crf = (settings.test_size, settings.scales, settings.flip), (settings.crf_iterations, settings.crf)
-    counts, images = args.processes or pace.powers(), [dataset.image_path(i) for i in ids]
-    return {
-        "network": f"{backbone}, {args.checkpoint}",
-        "images": len(ids),
-        "processors": pace.processors(),
-        "inference": pace.inference(network, view, crf, images, counts, args.devices, args.repeats),
-        "loader": pace.loading(dataset, ids, (0, *counts)),
-        "evaluation": pace.evaluating(dataset, ids, counts),
-    }
+    of, how = (dataset, dataset.read_ids(args.list), args.count), (args.devices, args.repeats, args.published)
+    measured = pace.measure(network, view, crf, *of, args.processes or pace.powers(), *how)
+    return {"network": f"{backbone}, {args.checkpoint}", "processors": pace.processors(), "measured": measured}
 
 
 def run_memory(args):

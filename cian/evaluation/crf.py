@@ -40,6 +40,12 @@ def smooth_noise(size, sigma, rng):
     return noise / max(float(noise.std()), 1e-6)
 
 
+def refine(task):
+    """Run the dense CRF of a task (image path, logits, iterations, method) and forget the labels: work for a process."""
+    path, *how = task
+    dense_crf(read_image(path), *how)
+
+
 def compare_crf(dataset, ids, iterations=5, seed=0, progress=None):
     """Time the CRF methods of `cian predict` on the same images and made-up logits, one after the other on one processor.
 

@@ -1,4 +1,4 @@
-"""What can be done a second by one process and by several: whole images, batches for a training, comparisons of masks.
+"""What can be done a second by one process and by several: whole images, batches for a training, CRFs, comparisons of masks.
 
 GPUs count as devices where there are any; on a CPU the processes share its threads.
 """
@@ -10,12 +10,41 @@ import tempfile
 import time
 from pathlib import Path
 
-from cian.base.parallel import processors
+import numpy as np
+
+from cian.base.parallel import map_parallel, processors
 from cian.base.places import places
 from cian.base.workers import Workers
+from cian.data.images import read_label
 from cian.data.loader import Examples, Loader, Plan
+from cian.evaluation.crf import made_up_logits, refine
 from cian.evaluation.metrics import evaluate_folder
+from cian.evaluation.published_loader import published_loading
 from cian.inference.segmenter import mask_worker
+
+DRAWN = 4  # images whose made-up logits the CRF works on in turn
+
+
+def measure(network, view, crf, dataset, ids, sizes, counts, devices=None, repeats=1, published=None):
+    """{"inference", "loader", "crf", "evaluation"}: the rows of the functions below for the first 20, 40, ... `ids` (sizes).
+
+    counts: numbers of processes. published: folder of the published code, whose loader is then timed too (`workers` "own").
+    """
+    found = {"inference": [], "loader": [], "crf": [], "evaluation": []}
+    for size in sorted({min(size, len(ids)) for size in sizes}):
+        some = ids[:size]
+        images = [dataset.image_path(i) for i in some]
+        rows = {
+            "inference": inference(network, view, crf, images, counts, devices, repeats),
+            "loader": loading(dataset, some, (0, *counts)),
+            "crf": refining(dataset, some, counts, *crf),
+            "evaluation": evaluating(dataset, some, counts),
+        }
+        if published is not None:
+            rows["loader"].insert(0, {"workers": "own", "seconds": published_loading(published, dataset, some)})
+        for what, measured in rows.items():
+            found[what] += [{"images": size, **row} for row in measured or ()]
+    return found
 
 
 def inference(network, view, crf, images, counts, devices=None, repeats=1):
@@ -62,6 +91,23 @@ def loading(dataset, ids, counts, crop=321, batch=16, scales=(0.5, 0.75, 1.0, 1.
     return found
 
 
+def refining(dataset, ids, counts, iterations, method):
+    """[{"workers", "seconds"}]: seconds an image of the dense CRF, on logits made from masks; None without these, or CRF."""
+    if not iterations or not all(dataset.mask_path(i).is_file() for i in ids):
+        return None
+    found, logits = [], []
+    for number, image_id in enumerate(ids[:DRAWN]):
+        label = read_label(dataset.mask_path(image_id))
+        logits.append(made_up_logits(label, len(dataset.classes), np.random.default_rng([0, number])))
+    tasks = [(dataset.image_path(ids[n % len(logits)]), logits[n % len(logits)], iterations, method) for n in range(len(ids))]
+    for workers in counts:
+        list(map_parallel(refine, tasks[:1] * workers, workers))  # the processes have started
+        began = time.perf_counter()
+        list(map_parallel(refine, tasks, workers))
+        found.append({"workers": workers, "seconds": (time.perf_counter() - began) / len(tasks)})
+    return found
+
+
 def evaluating(dataset, ids, counts):
     """[{"workers", "seconds"}]: seconds an image of comparing masks, here the truth with itself; None without masks."""
     if not all(dataset.mask_path(i).is_file() for i in ids):
@@ -81,14 +127,22 @@ def powers():
 
 
 def throughput_table(result):
-    """Markdown: images a second, and how many times the first row's."""
-    lines = [f"{result['images']} images, {result['processors']} processors; {result['network']}", ""]
-    lines += ["| what | processes | threads each | images/s | times |", "|---|---|---|---|---|"]
-    for what in ("inference", "loader", "evaluation"):
-        rows = result.get(what) or []
+    """Markdown: images a second by the number of images, and how many times the first row's at the most; GPUs have a column."""
+    sizes = sorted({row["images"] for rows in result["measured"].values() for row in rows})
+    lines = [f"{result['processors']} processors; {result['network']}", ""]
+    heads = ["what", "processes", "threads each", *(f"{size} images" for size in sizes), "times", "on GPUs"]
+    lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for what, rows in result["measured"].items():
+        kinds = {}  # (processes, threads, device) -> {images: images a second}
         for row in rows:
-            many, threads = row.get("processes", row.get("workers")), row.get("threads", 1)
-            device = f" on {row['device']}" if "device" in row else ""
-            times = rows[0]["seconds"] / row["seconds"]
-            lines.append(f"| {what}{device} | {many} | {threads} | {1 / row['seconds']:.2f} | {times:.2f} |")
-    return "\n".join(lines)
+            of = row.get("processes", row.get("workers")), row.get("threads", 1), row.get("device", "cpu")
+            kinds.setdefault(of, {})[row["images"]] = 1 / row["seconds"]
+        first = next(iter(kinds.values()), None)
+        for (many, threads, device), speeds in kinds.items():
+            name, many, threads = (f"{what}, published", 1, "all") if many == "own" else (what, many, threads)
+            told = [f"{speeds[size]:.2f}" for size in sizes]
+            on_gpu = device.startswith("gpu")
+            told, last = ([""] * len(sizes), told[-1]) if on_gpu else (told, "")
+            times = f"{speeds[sizes[-1]] / first[sizes[-1]]:.2f}"
+            lines.append("| " + " | ".join([name, str(many), str(threads), *told, times, last]) + " |")
+    return "\n".join([*lines, "", "Images a second; times: against the first row of its kind, at the most images."])

@@ -1,6 +1,7 @@
 """`cian benchmark inference` and `memory`: what the tables say, on small networks."""
 
 import json
+import os
 
 import pytest
 from scripts import tool
@@ -8,6 +9,7 @@ from small_seeds import six_images
 
 from cian.base.runtime import mx
 from cian.config import Classifier, Segmentation
+from cian.evaluation.published_loader import LOADER, published_loading
 from cian.evaluation.throughput import powers, throughput_table
 from cian.models.checkpoint import named_arrays, save_checkpoint
 from cian.models.cian import CIAN
@@ -22,18 +24,54 @@ def test_inference_loader_and_evaluation_are_timed(tmp_path, monkeypatch, capsys
     net(mx.nd.zeros((1, 3, 33, 33)))
     save_checkpoint(checkpoint, named_arrays(net))
     words = ["--checkpoint", checkpoint, "--backbone", "resnet10", "--preset", "scenes", "--data", data, "--list", "train_aug"]
-    tool("benchmark", "inference", *words, "--count", "3", "--processes", "1", "--json", tmp_path / "x.json")
-    found = json.loads((tmp_path / "x.json").read_text())
-    assert [(row["processes"], row["threads"], row["device"]) for row in found["inference"]] == [(1, 1, "cpu0")]
-    assert [row["workers"] for row in found["loader"]] == [0, 1] and [row["workers"] for row in found["evaluation"]] == [1]
-    assert all(row["seconds"] > 0 for what in ("inference", "loader", "evaluation") for row in found[what])
-    assert "| inference on cpu0 | 1 | 1 | " in capsys.readouterr().out
+    options = ["--count", "2,3", "--processes", "1", "--json", tmp_path / "x.json", "--published", little_loader(tmp_path)]
+    tool("benchmark", "inference", *words, *options)
+    found = json.loads((tmp_path / "x.json").read_text())["measured"]
+    assert [row["images"] for row in found["inference"]] == [2, 3]
+    assert {(row["processes"], row["threads"], row["device"]) for row in found["inference"]} == {(1, 1, "cpu0")}
+    assert [row["workers"] for row in found["loader"]] == ["own", 0, 1] * 2
+    assert [row["workers"] for row in found["crf"]] == [row["workers"] for row in found["evaluation"]] == [1, 1]
+    assert all(row["seconds"] > 0 for rows in found.values() for row in rows)
+    shown = capsys.readouterr().out
+    assert all(f"| {words} |" in shown for words in ("inference | 1 | 1", "loader, published | 1 | all", "crf | 1 | 1"))
+
+
+def little_loader(folder):
+    """A folder with a loader that is called as the published one is; the published one itself where there is a copy of it."""
+    if os.environ.get("CIAN_PUBLISHED"):
+        return os.environ["CIAN_PUBLISHED"]
+    path = folder / "published" / LOADER
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "from types import SimpleNamespace as Of\n"
+        "import mxnet as mx\n"
+        "class VOCSegLoader:\n"
+        "    def __init__(self, images, labels, names, batch, crop, downsample, **random):\n"
+        "        assert len(open(names).read().split()) == batch and (crop, downsample) == (321, 8) and all(random.values())\n"
+        "    def reset(self):\n"
+        "        self.left = 2\n"
+        "    def __iter__(self):\n"
+        "        while self.left:\n"
+        "            self.left -= 1\n"
+        "            yield Of(data=[mx.nd.zeros(1)], label=[mx.nd.zeros(1)])\n"
+    )
+    return folder / "published"
+
+
+def test_a_folder_without_the_published_loader_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="--published .*: lib/loader/voc_seg_loader.py is not there; expected"):
+        published_loading(tmp_path, None, ["a"])
 
 
 def test_the_table_compares_with_its_first_row():
-    rows = [{"processes": 1, "threads": 2, "device": "cpu0", "seconds": 0.5}, {"processes": 2, "threads": 1, "seconds": 0.4}]
-    text = throughput_table({"images": 8, "processors": 2, "network": "n", "inference": rows, "evaluation": None})
-    assert "| inference on cpu0 | 1 | 2 | 2.00 | 1.00 |\n| inference | 2 | 1 | 2.50 | 1.25 |" in text
+    def row(images, processes, seconds, **more):
+        return {"images": images, "processes": processes, "threads": 2, "seconds": seconds, **more}
+
+    rows = [row(8, 1, 0.5), row(16, 1, 0.25), row(8, 2, 0.4), row(16, 2, 0.2), row(8, 2, 0.1, device="gpu0"),
+            row(16, 2, 0.05, device="gpu0")]  # fmt: skip
+    text = throughput_table({"processors": 2, "network": "n", "measured": {"inference": rows, "evaluation": []}})
+    assert "| inference | 1 | 2 | 2.00 | 4.00 | 1.00 |  |\n| inference | 2 | 2 | 2.50 | 5.00 | 1.25 |  |" in text
+    assert "| inference | 2 | 2 |  |  | 5.00 | 20.00 |" in text and "evaluation" not in text
     assert powers()[0] == 1 and powers() == sorted(set(powers()))
 
 
