@@ -37,11 +37,15 @@ def test_all_processors_unless_the_user_says_otherwise(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "5"
 
 
-def test_threads_are_set_by_the_import():
-    code = "import os, cian.base.runtime; print(os.environ['OMP_NUM_THREADS'])"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+def test_threads_are_set_and_fusion_is_off_by_the_import():
+    code = (
+        "import os\nfrom cian.base.runtime import mx\n"
+        "print(os.environ['OMP_NUM_THREADS'], mx.util.getenv('MXNET_USE_FUSION'))"
+    )
+    ours = ("OMP_NUM_THREADS", "MXNET_USE_FUSION")  # the second as MXNet itself reads it
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     found = subprocess.check_output([sys.executable, "-c", code], env=environment, universal_newlines=True)
-    assert found.strip() == str(joblib.cpu_count())
+    assert found.split() == [str(joblib.cpu_count()), "0"]
 
 
 @pytest.mark.parametrize("text, expected", [
