@@ -1,4 +1,4 @@
-"""Why MXNet's fusion of operators is off: IRN's loss would become a kernel that cannot be compiled, seen with the pinned compiler.
+"""Why MXNet's fusion of operators is off: IRN's loss would become a kernel that the pinned compiler refuses.
 
 NVRTC compiles without a GPU. It is found where requirements.txt has put it, or in the folder CIAN_NVRTC:
 pip install --no-deps --target FOLDER nvidia-cuda-nvrtc-cu11==11.8.89
