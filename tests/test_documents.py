@@ -30,6 +30,7 @@ RUN = {
     "bash tests/run.sh": None,
     "bash experiments/quickstart.sh": "experiments/test_main_job.py::test_the_summary_shows_what_was_measured",
     "bash experiments/quickstart.sh --help": "experiments/test_common_script.py::test_help_installs_and_writes_nothing",
+    ".venv/bin/python experiments/tutorial.py": "experiments/test_tutorial.py::test_all_cells_run_and_draw",
     "bash experiments/table1.sh": "evaluation/test_complexity.py::test_table_1_exactly_and_within_half_a_per_cent_of_the_paper",
     "bash experiments/table2.sh --dry-run": "experiments/test_tables.py::test_dry_run_prints_the_commands_and_does_nothing",
     "bash experiments/all.sh": "experiments/test_tables.py::test_the_scripts_are_sound",
