@@ -120,7 +120,7 @@ def figures(plan):
     network = ("--checkpoint", checkpoint(ours, "cian", Segmentation, plan.args.preset, backbone))
 
     def commands(folder):
-        for words in (("--count", PAIRS_DRAWN), ("--statistics", PAIRS_MEASURED)):
+        for words in (("--count", PAIRS_DRAWN, "--html"), ("--statistics", PAIRS_MEASURED)):
             yield tool("draw", "affinity", *network, *common, *plan.tags, *words, *plan.devices, "--output", folder)
         masks = ("--baseline", baseline.folder / "val" / "pred_crf", "--ours", ours.folder / "val" / "pred_crf")
         yield tool("draw", "improvements", *masks, *common, "--output", folder)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from cian.base.messages import speak
+from cian.base.progress import tracked
 from cian.base.runtime import mx
 from cian.commands import train, train_cam
 from cian.data.cams import resize_maps
@@ -38,6 +40,7 @@ SIZES = {"folder": "runs/tutorial", "images": 240, "val": 30, "side": 128, "cam_
 SIZES.update(globals().get("CHANGES", {}))  # runpy.run_path("experiments/tutorial.py", {"CHANGES": {...}})
 FOLDER = Path(SIZES["folder"])
 CPU = mx.cpu()
+speak()  # how far trainings are
 
 
 def show(name, picture):
@@ -114,7 +117,7 @@ show("2_seed", sheet([[images[name], heat_map(images[name], salient, 1, "gray"),
 
 # %% The seeds of all training images
 seeds = {}
-for name in train_ids:
+for name in tracked(train_ids, "seeds", "image"):
     maps, _ = activation_maps(classifier, images[name], tags[name], scales=(1.0, 1.5))
     large = resize_maps(maps, images[name].shape[:2])
     seeds[name] = make_seed(large, tags[name], saliency(images[name]), 0.3, METHODS[DEFAULT].background)
@@ -162,7 +165,8 @@ print(*(FOLDER / "3_affinity").glob("*_val_*"))
 def masks_of(network, names, iterations, fit="pad"):
     """{id: mask (H, W)} of some images; iterations: of the CRF. At the size of training, which is that of the scenes."""
     segmenter = Segmenter(network, CPU, size=161, fit=fit)
-    return {name: dense_crf(images[name], segmenter.logits(images[name]), iterations, "pruned") for name in names}
+    return {name: dense_crf(images[name], segmenter.logits(images[name]), iterations, "pruned")
+            for name in tracked(names, "masks", "image")}  # fmt: skip
 
 
 first = masks_of(network, val_ids, 5)

@@ -19,6 +19,7 @@ def told(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # after an epoch the masks are all background, which a training refuses to take for labels
         patch.setattr("cian.training.tool.check_labels", lambda *arguments: None)
+        patch.setattr("cian.base.messages.speak", lambda: None)  # messages are the whole process's
         left = runpy.run_path(str(ROOT / "experiments" / "tutorial.py"), {"CHANGES": {"folder": str(folder), **SMALL}})
     return left, folder
 
