@@ -80,39 +80,40 @@ function drawAffinity(id, image, affinity, weights, now) {
   const strongest = Math.max(...weights), { heat, key_step: step } = page.data;
   const parts = weights.map((weight) => weight / strongest);
   const large = enlarge(parts, affinity.rows, affinity.columns, step, image.height, image.width);
-  const context = paint(byId(id), image, HEAT, (pixel) => heat[Math.min(255, Math.floor(256 * large[pixel]))]);
+  const context = put(byId(id), blend(image, HEAT, (pixel) => heat[Math.min(255, Math.floor(256 * large[pixel]))]));
   if (byId("outline").checked && image.label && now.truth !== UNLABELLED) outline(context, image, now.truth);
   return context;
 }
 
-/* The colours of a prediction over the query, background left as it is. */
+/* The colours of a prediction over the query, background left as it is; blended once. */
 function drawPrediction(name, now) {
-  const { rows, columns, labels } = now.direction, step = page.data.query_step;
-  return paint(byId(name), now.query, MASK, (pixel) => {
+  const { rows, columns, labels, blended } = now.direction, step = page.data.query_step;
+  blended[name] = blended[name] || blend(now.query, MASK, (pixel) => {
     const row = Math.min(rows - 1, Math.floor(pixel / now.query.width / step));
     const column = Math.min(columns - 1, Math.floor((pixel % now.query.width) / step));
     const classId = labels[name][row * columns + column];
     return classId ? page.data.colours[classId] : null;
   });
+  return put(byId(name), blended[name]);
 }
 
 /* Draw and tell everything about a query pixel {row, column}. */
 function show(seen) {
   const now = lookUp(seen), canvas = byId("query");
-  mark(paint(canvas, now.query, 0, () => null), now.row, now.column);
+  mark(put(canvas, new ImageData(now.query.pixels, now.query.width, now.query.height)), now.row, now.column);
   drawAffinity("reference", now.reference, now.direction.cross, now.looks.cross, now);
   mark(drawAffinity("own", now.query, now.direction.own, now.looks.own, now), now.row, now.column);
   for (const name of PREDICTIONS) {
     mark(drawPrediction(name, now), now.row, now.column);
     const text = `${nameOf(now.found[name])}, ${percent(now.probabilities[name][now.found[name]])}`;
     byId(`${name}-found`).textContent = text;
-    byId(name).ariaLabel = `Prediction of the query, ${name}; the pixel: ${text}`;
+    byId(name).setAttribute("aria-label", `Prediction of the query, ${name}; the pixel: ${text}`);
   }
   const told = describe(now);
   if (byId("told").textContent !== told) byId("told").textContent = told;
-  canvas.ariaLabel = `Query ${now.query.name}, row ${now.row}, column ${now.column}`;
-  byId("reference").ariaLabel = `Affinity over the reference ${now.reference.name}`;
-  byId("own").ariaLabel = `Affinity over the query itself, ${now.query.name}`;
+  canvas.setAttribute("aria-label", `Query ${now.query.name}, row ${now.row}, column ${now.column}`);
+  byId("reference").setAttribute("aria-label", `Affinity over the reference ${now.reference.name}`);
+  byId("own").setAttribute("aria-label", `Affinity over the query itself, ${now.query.name}`);
   byId("query-name").textContent = now.query.name;
   byId("reference-name").textContent = now.reference.name;
   fillTables(now);
