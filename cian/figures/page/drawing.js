@@ -125,9 +125,10 @@ function border(image, classId) {
 
 /* A light line with a dark casing along the border of a class. */
 function outline(context, image, classId) {
+  const unit = Math.max(1, Math.max(image.width, image.height) / 250); // the picture is as wide as the page has room
   context.lineCap = "square";
   for (const [width, colour] of [[3, "#000000"], [1.2, "#ffffff"]]) {
-    [context.lineWidth, context.strokeStyle] = [width, colour];
+    [context.lineWidth, context.strokeStyle] = [width * unit, colour];
     context.stroke(border(image, classId));
   }
 }
