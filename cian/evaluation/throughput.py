@@ -10,9 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
+from loky import ProcessPoolExecutor
 
-from cian.base.parallel import map_parallel, processors
+from cian.base.parallel import processors
 from cian.base.places import places
 from cian.base.workers import Workers
 from cian.data.images import read_label
@@ -101,9 +103,10 @@ def refining(dataset, ids, counts, iterations, method):
         logits.append(made_up_logits(label, len(dataset.classes), np.random.default_rng([0, number])))
     tasks = [(dataset.image_path(ids[n % len(logits)]), logits[n % len(logits)], iterations, method) for n in range(len(ids))]
     for workers in counts:
-        list(map_parallel(refine, tasks[:1] * workers, workers))  # the processes have started
-        began = time.perf_counter()
-        list(map_parallel(refine, tasks, workers))
+        with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+            list(pool.map(refine, tasks[:1] * workers))  # the processes have started
+            began = time.perf_counter()
+            list(pool.map(refine, tasks))
         found.append({"workers": workers, "seconds": (time.perf_counter() - began) / len(tasks)})
     return found
 
