@@ -14,8 +14,8 @@ IMAGES_A_PROCESS = 8  # a process more pays off from so many images on: it takes
 BYTES_A_PROCESS = 1.5e9  # memory of a process that computes on a CPU, ResNet-101 at 513 pixels
 
 
-def add_places(parser):
-    """Add --devices, --processes and --shard, of a tool that works on whole images."""
+def add_places(parser, shards=True):
+    """Add --devices, --processes and, unless shards is False, --shard, of a tool that works on whole images."""
     parser.add_argument("--devices", default=None, help="cpu, or gpu0,gpu1,... (default: all GPUs, else cpu)")
     parser.add_argument(
         "--processes",
@@ -25,13 +25,14 @@ def add_places(parser):
         help="processes that run the network, on the devices in turn; their number does not change the files (default: one "
         "a GPU; on a CPU as many as there are processors, if there are images and memory for them)",
     )
-    parser.add_argument(
-        "--shard",
-        type=shard,
-        default=(1, 1),
-        metavar="I/N",
-        help="only part I of N of the list, such as 2/4, to fill one folder from N machines (default: 1/1)",
-    )
+    if shards:
+        parser.add_argument(
+            "--shard",
+            type=shard,
+            default=(1, 1),
+            metavar="I/N",
+            help="only part I of N of the list, such as 2/4, to fill one folder from N machines (default: 1/1)",
+        )
 
 
 def shard(text):

@@ -78,9 +78,9 @@ class Progress:
         return tqdm.format_sizeof(number) if self.unit == "B" else f"{number:.{digits}f}"
 
 
-def tracked(items, what, unit):
-    """Yield the items (a list or the like), counting each when the next is asked for."""
-    with Progress(len(items), what, unit) as progress:
+def tracked(items, what, unit, total=None):
+    """Yield the items, counting each when the next is asked for; total: their number, where it is no list."""
+    with Progress(len(items) if total is None else total, what, unit) as progress:
         for item in items:
             yield item
             progress.update()

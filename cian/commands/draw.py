@@ -16,18 +16,21 @@ OUTPUT/matching_{random,worst}.png; and how well M > 0 finds the common class in
 """
 
 import argparse
+import functools
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from cian.base.cli import add_backbone, add_preset, chosen_backbone, chosen_devices
+from cian.base.cli import add_backbone, add_preset, chosen_backbone
 from cian.base.files import write_json, write_text
 from cian.base.origin import origin_of
 from cian.base.outputs import claim_output
 from cian.base.parser import Parser
+from cian.base.places import add_places, places
 from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, git_commit
+from cian.base.workers import Workers
 from cian.config import Segmentation
 from cian.config.arguments import add_count, positive, yes_or_no
 from cian.data.groups import GROUPINGS, random_pairs
@@ -36,15 +39,12 @@ from cian.evaluation.masks import common_classes, describe_masks, masks_csv, tit
 from cian.evaluation.metrics import percent
 from cian.figures import affinity_summary, improvement
 from cian.figures.affinity import ACTIVATIONS
-from cian.figures.affinity_pairs import look_at_pair, observe_pair
-from cian.figures.affinity_probe import AffinityProbe
+from cian.figures.affinity_pairs import pair_worker
 from cian.figures.improvement import compare_folders
 from cian.figures.matching import draw_groups
-from cian.figures.matching_maps import measure_group
+from cian.figures.matching_maps import group_worker
 from cian.figures.sheet import write_png
-from cian.inference.segmenter import load_network
 from cian.models.affinity import MERGES, SIMILARITIES
-from cian.seeds.classifiers import load_classifier
 
 EXAMPLE = """cian draw affinity --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --output figures"""
 
@@ -89,7 +89,7 @@ def make_parser():
     matching.add_argument("--side", type=positive, default=321, help="of the squares that are matched, pixels (default: 321)")
     for verb in (affinity, matching):
         verb.add_argument("--tags", help="image tags: cls_labels.npy or a CSV (default: the data set's own)")
-        verb.add_argument("--devices", help="cpu or gpu0 (default: a GPU if there is one)")
+        add_places(verb, shards=False)
     for verb in (affinity, improvements, matching):
         verb.add_argument("--data", required=True, metavar="ROOT", help="data set in VOC layout")
         verb.add_argument("--list", default="val", help="list of ids: a name, or a text file (default: val)")
@@ -151,29 +151,23 @@ def draw_affinity(args):
     dataset = open_dataset(args.data)
     chosen_classes(args, dataset)
     pairs, tags = chosen_pairs(args, dataset)
-    device = chosen_devices(args.devices)[0]
     origin = origin_of(args.checkpoint)
     origin.check_classes(dataset.classes, args.data)
     args.preset = origin.decide_preset(args.preset)
     args.backbone = chosen_backbone(origin, args, Segmentation)
     origin.fill(args, similarity="dot", merge="max", merge_self=True)
-    net = load_network(args.checkpoint, args.backbone, args.similarity, device)
-    if net.fc1.weight.shape[0] != len(dataset.classes):
-        raise ValueError(f"{args.checkpoint}: {net.fc1.weight.shape[0]} classes, but {args.data} has {len(dataset.classes)}")
     made_of = {key: getattr(args, key) for key in ("backbone", "similarity", "merge", "merge_self", "activation")}
     made_of.update(checkpoint=file_digest(args.checkpoint), classes=list(dataset.classes))
     inputs = {name: {"data": dataset.fingerprint([name]), "tags": list(tags[name])} for pair in pairs for name in pair}
-    claim_output(args.output, "draw.json", made_of, inputs)
-    probe = AffinityProbe(net, args.merge, args.merge_self)
     kinds = () if args.statistics else ("png", "html") if args.html else ("png",)
     made = f"{args.checkpoint}: {args.backbone}, {args.similarity}, {args.merge}; SHA-256 {made_of['checkpoint'][:12]}"
-
-    def observe(pair):
-        return observe_pair(probe, net.backbone, dataset, pair, device)
-
-    measured = []
-    for pair in tracked(pairs, "pairs", "pair"):
-        measured += look_at_pair(args.output, observe, pair, tags, dataset.classes, kinds, args.activation, made)
+    network, merging = (args.checkpoint, args.backbone, args.similarity), (args.merge, args.merge_self)
+    drawing = kinds, args.activation, made
+    make = functools.partial(pair_worker, network, merging, dataset, args.output, tags, drawing)
+    with Workers(make, places(args.devices, args.processes, len(pairs))) as workers:
+        claim_output(args.output, "draw.json", made_of, inputs)
+        found = dict(tracked(workers.run(pairs), "pairs", "pair", len(pairs)))
+    measured = [one for pair in pairs for one in found[pair]]
     if measured:
         write_statistics(args, dataset, pairs, measured, made_of)
     else:
@@ -214,24 +208,27 @@ def draw_improvements(args):
 def draw_matching(args):
     """Draw and measure what COMNet matches in groups of images with a common class."""
     dataset = open_dataset(args.data)
-    chosen, ids, device = chosen_classes(args, dataset), dataset.read_ids(args.list), chosen_devices(args.devices)[0]
+    chosen, ids = chosen_classes(args, dataset), dataset.read_ids(args.list)
     tags = dataset.read_tags(ids, args.tags)
     origin = origin_of(args.checkpoint)
     origin.check_classes(dataset.classes, args.data)
     origin.fill(args, group_size=2)
-    net = load_classifier(args.checkpoint, "comnet", None, len(dataset.classes) - 1, device)
     order = list(ids)
     np.random.default_rng(args.seed).shuffle(order)
     groups = list(islice(GROUPINGS["common"](order, tags, args.group_size), args.groups))
-    observed = {}
-    for group in tracked(groups, "match groups", "group"):
+    shared = {}  # group -> its common classes among the chosen ones
+    for group in groups:
         class_ids = [i for i in common_classes(tuple(tags[name] for name in group)) if chosen is None or i in chosen]
         if class_ids:
-            observed[group] = measure_group(net, dataset, group, class_ids, args.side, device)
-    if not observed:
+            shared[group] = class_ids
+    if not shared:
         raise ValueError(f"--list {args.list}: no group of {args.group_size} images with a common class among --classes")
+    make = functools.partial(group_worker, args.checkpoint, dataset, args.side)
+    with Workers(make, places(args.devices, args.processes, len(shared))) as workers:
+        found = dict(tracked(workers.run(shared.items()), "match groups", "group", len(shared)))
+    observed = {group: found[group] for group in shared}
     sheets = {"random": list(observed)[: args.count]}
-    if net.inter is not None:
+    if all(seen.score is not None for seen in observed.values()):  # with inter-matching
         sheets["worst"] = sorted(observed, key=lambda group: observed[group].score.positive)[: args.count]
         scored = {group: (seen.class_ids, seen.score) for group, seen in observed.items()}
         write_text(Path(args.output) / "masks.csv", masks_csv(scored, dataset.classes))

@@ -6,12 +6,15 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 
 from cian.base.files import read_json, write_json, write_text
+from cian.base.runtime import devices
+from cian.base.workers import Each
 from cian.data.images import read_image, read_label
 from cian.figures.affinity import draw_pair
 from cian.figures.affinity_maps import PairMaps, measure_pair
 from cian.figures.affinity_page import page_of
-from cian.figures.affinity_probe import observe
+from cian.figures.affinity_probe import AffinityProbe, observe
 from cian.figures.sheet import write_png
+from cian.inference.segmenter import load_network
 
 FILES = {"png": "fig3_{}.png", "html": "affinity_{}.html"}  # kind of drawing -> its name, of a pair's ids
 
@@ -66,3 +69,22 @@ def look_at_pair(output, observe, pair, tags, classes, kinds=("png",), activatio
         write_text(paths["html"], page_of(seen, pair, classes, common, made))
     write_json(record, {"pair": list(pair), "measured": measured})
     return measured
+
+
+def pair_worker(network, merging, dataset, output, tags, drawing, device):
+    """A worker that looks at pairs of ids and returns each with its list of measure_pair.
+
+    network: checkpoint, backbone and similarity; merging: merge and merge_self of the AffinityProbe; drawing: kinds, activation
+    and made of look_at_pair. ValueError where the network has not as many classes as the data set.
+    """
+    context = devices(device)[0]
+    net = load_network(*network, context)
+    if net.fc1.weight.shape[0] != len(dataset.classes):
+        classes = f"{net.fc1.weight.shape[0]} classes, but {dataset.root} has {len(dataset.classes)}"
+        raise ValueError(f"{network[0]}: {classes}")
+    probe = AffinityProbe(net, *merging)
+
+    def seen(pair):
+        return observe_pair(probe, net.backbone, dataset, pair, context)
+
+    return Each(lambda pair: (pair, look_at_pair(output, seen, pair, tags, dataset.classes, *drawing)))

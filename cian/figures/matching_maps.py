@@ -5,10 +5,12 @@ from typing import List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from cian.base.runtime import mx
+from cian.base.runtime import devices, mx
+from cian.base.workers import Each
 from cian.data.images import read_image, read_label
 from cian.evaluation.masks import MaskScore, score_masks
 from cian.seeds.activation import activation_maps
+from cian.seeds.classifiers import load_classifier
 
 
 class Matched(NamedTuple):
@@ -40,6 +42,13 @@ def measure_group(net, dataset, group, class_ids, side, device=None):
     matched = observe_group(net, images, class_ids, side, device)
     score = None if net.inter is None else score_masks([one.mask for one in matched], labels, class_ids)
     return MatchedGroup(images, labels, matched, class_ids, score)
+
+
+def group_worker(checkpoint, dataset, side, device):
+    """A worker that returns (ids of a group, its MatchedGroup) of such ids with their common classes; see measure_group."""
+    context = devices(device)[0]
+    net = load_classifier(checkpoint, "comnet", None, len(dataset.classes) - 1, context)
+    return Each(lambda item: (item[0], measure_group(net, dataset, *item, side, context)))
 
 
 def observe_group(net, images, class_ids, side, device=None):

@@ -96,6 +96,20 @@ def test_statistics_go_on_where_they_stopped(made, tmp_path):
         draw(made, tmp_path, "--statistics", "3", "--merge", "avg")
 
 
+def test_two_processes_write_the_files_of_one(made, tmp_path):
+    for count in ("1", "2"):
+        draw(made, tmp_path / count, "--images", "3", "--processes", count)
+    one, two = ({path.relative_to(tmp_path / count).as_posix() for path in (tmp_path / count).rglob("*")} for count in "12")
+    assert one == two and sum(name.endswith(".png") for name in one) == 3
+    rows = zip(*(table(tmp_path / count / "affinity.csv") for count in "12"))
+    for first, second in rows:  # to rounding: the number of threads of a process differs too
+        for name in first:
+            if name == "class" or not first[name]:
+                assert first[name] == second[name]
+            else:
+                assert float(first[name]) == pytest.approx(float(second[name]), abs=1e-3)
+
+
 def test_the_preset_names_the_backbone(made, tmp_path):
     dataset, checkpoint = made
     words = ["--checkpoint", checkpoint, "--data", dataset.root, "--devices", "cpu", "--statistics", "1"]

@@ -99,6 +99,17 @@ def test_draw_matching_writes_sheets_and_the_masks_quality(job, tmp_path, capsys
         assert [row, column] not in found[0].points[row, column].tolist()
 
 
+def test_two_processes_draw_the_sheets_of_one(job, tmp_path):
+    options = ["--data", job[0], "--checkpoint", job[1], "--side", "65", "--devices", "cpu", "--groups", "2"]
+    for count in ("1", "2"):
+        tool("draw", "matching", *options, "--output", tmp_path / count, "--processes", count)
+    rows = [[row["group"] for row in csv.DictReader((tmp_path / count / "masks.csv").open())] for count in "12"]
+    assert rows[0] == rows[1] and len(rows[0]) == 2
+    for name in ("random", "worst"):  # to rounding: the number of threads of a process differs too
+        one, two = (read_image(tmp_path / count / f"matching_{name}.png").astype(int) for count in "12")
+        assert np.abs(one - two).mean() < 0.5
+
+
 def test_draw_matching_needs_groups_of_the_classes(job, tmp_path):
     data, checkpoint = job
     options = ["--data", data, "--checkpoint", checkpoint, "--output", tmp_path, "--classes", "background"]
