@@ -48,6 +48,8 @@ def job(tmp_path_factory):
     tool("report", "--run", run, "--data", data, "--choose", chosen)
     tool(*make_seeds, "--list", chosen, "--output", run / "sheet")
     tool("report", "--run", run, "--data", data, "--sheet-list", chosen)
+    tool("draw", "affinity", "--data", data, "--checkpoint", start, "--count", "1", "--html", "--devices", "cpu",
+         "--output", run / "affinity")
     return data, run
 
 
@@ -121,6 +123,12 @@ def test_the_sheet_shows_the_best_the_middle_and_the_worst(job):
     page = read_image(run / "sheet.png")
     assert page.shape[1] == 10 + 6 * 250 and page.shape[0] < 4 * 250
     assert iou_note(scores[order[0]]) == f"IoU {100 * scores[order[0]]:.0f} %" and iou_note(float("nan")) == ""
+
+
+def test_a_page_of_the_affinity_is_made(job):
+    (page,) = (job[1] / "affinity").glob("affinity_val_*_val_*.html")
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 1_000_000 and str(job[1] / "round2" / "cian_resnet10-0000.params") in text
 
 
 def test_seeds_are_told_by_what_is_right():
