@@ -144,7 +144,7 @@ def figures(pictures, left_out):
     for kind, text in FIGURES.items():
         chosen = sorted(name for name in pictures if Path(name).name.startswith(kind + "_"))
         blocks += [Paragraph(f"{text}.")] if chosen else []
-        blocks += [Picture(name, pictures[name], f"{kind}: {Path(name).stem[len(kind) + 1 :]}") for name in chosen]
+        blocks += [Picture(name, pictures[name], f"Figure {kind[3:]}: {Path(name).stem[len(kind) + 1 :]}") for name in chosen]
     if left_out:
         blocks.append(
             Paragraph(f"{left_out} pictures were drawn; they are left out because they show photographs (--photographs).")

@@ -56,7 +56,7 @@ def keep_pictures(folder, pictures):
 def as_jpeg(picture):
     """A picture's bytes as a JPEG: the best quality with which it has at most LARGEST bytes, else that of 40."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    for quality in (90, 80, 70, 60, 50, 40):
+    for quality in (80, 70, 60, 50, 40):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, optimize=True)
         if buffer.tell() <= LARGEST:
