@@ -74,7 +74,7 @@ def read_seed(path, size, class_count):
     seed = read_label(path)
     if seed.shape != tuple(size):
         raise ValueError(f"{path}: expected the size of its image, {tuple(size)} (H, W), found {seed.shape}")
-    values = np.unique(seed)
+    values = np.flatnonzero(np.bincount(seed.ravel(), minlength=256))  # np.unique, which sorts, takes 20 times as long
     foreign = values[(values >= class_count) & (values != IGNORE)]
     if foreign.size:
         raise ValueError(f"{path}: expected class indices 0..{class_count - 1} and {IGNORE}, found {foreign.tolist()}")

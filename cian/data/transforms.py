@@ -54,6 +54,9 @@ def shrink_label(label, size):
     At H = W = 8 (size - 1) + 1 this takes every eighth pixel. The published code as it stands interpolates the indices
     themselves, which invents classes; its version before is the one followed here (FIDELITY row 19).
     """
+    steps = [(side - 1) // max(size - 1, 1) for side in label.shape]
+    if all(step and step * (size - 1) == side - 1 for step, side in zip(steps, label.shape)):
+        return label[:: steps[0], :: steps[1]].copy()  # what follows, at the crops of all presets, in no time
     rows, columns = (align_corners_weights(side, size) for side in label.shape)
     best = np.full((size, size), 0.5)
     shrunk = np.full((size, size), IGNORE, np.uint8)

@@ -207,7 +207,7 @@ class Training:
                 device.empty_cache()
 
     def _makers(self):
-        """Processes that make batches: an image takes about 20 ms of one, and a fast card 100 images a second."""
+        """Processes that make batches: an image takes 5 to 20 ms of one, and a fast card 100 images a second."""
         gpus = sum(device.device_type == "gpu" for device in self.devices)
         return max(1, min(4 * gpus, processors())) if gpus else 2
 

@@ -12,6 +12,15 @@ def test_shrinking_takes_every_eighth_pixel_at_the_published_sizes():
         assert np.array_equal(shrink_label(label, feature_size(size)), label[::8, ::8])
 
 
+def test_even_steps_of_other_sizes_are_what_interpolation_gives():
+    label = np.random.RandomState(4).choice([0, 3, 255], size=(25, 13)).astype(np.uint8)
+    assert np.array_equal(shrink_label(label, 5), label[::6, ::3])
+    assert np.array_equal(shrink_label(label[:13], 13), label[:13])
+    for part, size in ((label, 5), (label[:3, :3], 9)):
+        assert np.array_equal(shrink_label(part, size), slow_shrink(part, size))
+    assert shrink_label(label, 1).shape == (1, 1)
+
+
 def slow_shrink(label, size):
     """One-hot, bilinear with aligned corners, arg max where above one half; pixel by pixel."""
     shrunk = np.full((size, size), 255, np.uint8)
