@@ -1,8 +1,8 @@
 """The golden files of training (shared/golden/README.md) beside our step: how far the two are apart, quantity by quantity.
 
-    python golden_steps.py CASE SHARED DTYPE
+    python golden_steps.py CASE SHARED DTYPE [DEVICES]
 
-prints the deviations of one case as JSON.
+prints the deviations of one case as JSON, on the CPU unless other devices are named.
 """
 
 import json
@@ -56,13 +56,15 @@ def head(array):
     return np.resize(array, 8)
 
 
-def deviations(case, shared, dtype):
+def deviations(case, shared, dtype, where=None):
     """{quantity: {name: deviation}} of a case after its updates; `relative`, of `completion` the share of wrong pixels.
 
-    Measured in a process of its own, which gives back its memory (1.5 GB), and which with several CPU devices has one thread.
+    where: the devices, such as "gpu0,gpu1", None those of CASES. Measured in a process of its own, which gives back its memory
+    (1.5 GB), and which with several CPU devices has one thread.
     """
-    command = [sys.executable, __file__, case, str(shared), dtype]
-    threads = dict(OMP_NUM_THREADS="1") if "," in CASES[case][1] else {}
+    where = where or CASES[case][1]
+    command = [sys.executable, __file__, case, str(shared), dtype, where]
+    threads = dict(OMP_NUM_THREADS="1") if "cpu" in where and "," in where else {}
     path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = dict(os.environ, PYTHONPATH=path, **threads)
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
@@ -70,13 +72,13 @@ def deviations(case, shared, dtype):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def measure_case(case, shared, dtype):
+def measure_case(case, shared, dtype, where):
     """As `deviations`, in this process."""
     with np.load(str(shared / "golden" / f"{case}.npz")) as file:
         golden = {key: file[key] for key in file.files}
-    changes, names, updates, zero_gamma = CASES[case]
+    changes, _, updates, zero_gamma = CASES[case]
     settings = Segmentation.preset(**changes, batch=len(golden["data"]))
-    return measure(golden, settings, devices(names), updates, zero_gamma, dtype)
+    return measure(golden, settings, devices(where), updates, zero_gamma, dtype)
 
 
 def measure(golden, settings, contexts, updates, zero_gamma, dtype):
@@ -158,4 +160,4 @@ def worst(found):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measure_case(sys.argv[1], Path(sys.argv[2]), sys.argv[3])) + "\n")
+    sys.stdout.write(json.dumps(measure_case(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:5])) + "\n")

@@ -1,7 +1,8 @@
 """Everything once on this machine's GPUs, in about ten minutes, and a table to send back: `tests/gpu.py [--devices gpu0]`.
 
-Steps of all trainings on the device beside the same steps on the CPU, shares in turns beside devices, then every training
-for one epoch and every tool on whole images, on generated scenes. `--devices cpu` runs it all without a GPU.
+Steps of CIAN's training beside the golden files of the published code, steps of all trainings on the device beside the same
+steps on the CPU, shares in turns beside devices, the memory of a step beside what the planner says, then every training for one
+epoch and every tool on whole images, on generated scenes. `--devices cpu` runs it all without a GPU.
 """
 
 import argparse
@@ -15,6 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 SCENES = ["--preset", "scenes", "--init", "random", "--epochs", "1", "--workers", "1"]
+#: largest deviations from the golden files (golden_steps.py) by precision. In double precision rounding makes 1e-13; in single
+#: precision CPUs differ from the files by up to 5e-5 of the logits, 0.3 % of a gradient's norm and 2 % of a change
+GOLDEN = {
+    "float64": {"logits": 1e-9, "completion": 0, "gradient norm": 1e-7, "parameter change": 1e-7, "statistics change": 1e-7},
+    "float32": {"logits": 1e-3, "completion": 0.02, "gradient norm": 0.05, "parameter change": 0.05, "statistics change": 0.02},
+}
 CLOSE = 2e-3  # of the largest value of a parameter's change: float32 without TF32, other orders of addition
 
 
@@ -73,15 +80,47 @@ def deviation(found, wanted):
     return f"deviation {worst:.1e}"
 
 
+def golden(case, dtype, where):
+    """A step beside the golden file of the published code; the largest deviations of GOLDEN, or ValueError with the first."""
+    from golden_steps import deviations, worst
+
+    shared = Path(os.environ.get("CIAN_SHARED", ROOT.parent / "shared"))
+    if not (shared / "golden").is_dir():
+        return f"skipped: no golden files at {shared} (CIAN_SHARED)"
+    found, told = worst(deviations(case, shared, dtype, where)), []
+    for quantity, bound in GOLDEN[dtype].items():
+        value, name = found[quantity]
+        told.append(f"{quantity} {value:.1e}")
+        if not value <= bound:
+            raise ValueError(f"{quantity} of {name} deviates by {value:.1e}, expected at most {bound:.0e}")
+    return ", ".join(told)
+
+
+def memory(device):
+    """Memory of a step of CIAN (ResNet-50, a pair of 321) beside the planner's; ValueError where it is too much."""
+    from cian.training.memory import ASIDE, TRAININGS, measure
+
+    taken = int(tool_output([sys.executable, str(ROOT / "tests" / "step_memory.py"), device]).split()[-1])
+    one = measure(next(of for of in TRAININGS if of.name == "train"), backbone="resnet50")
+    planned = one["batch"] - one["group"] * (one["groups"] - 1)
+    if taken > planned + 1e9 * ASIDE:
+        raise ValueError(f"{taken / 1e6:.0f} MB, by the planner {planned / 1e6:.0f}, and {1e3 * ASIDE:.0f} may be aside")
+    return f"{taken / 1e6:.0f} MB, by the planner {planned / 1e6:.0f}"
+
+
+def tool_output(command):
+    """What a program says; ValueError with the end of it where it fails."""
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, cwd=str(ROOT))
+    if result.returncode:
+        raise ValueError(f"status {result.returncode}: {result.stdout[-600:]}")
+    return result.stdout
+
+
 def tool(devices, name, *words):
     """Run a verb on the devices; the last line that it says, or ValueError with it."""
     placed = [] if name in ("evaluate", "prepare_data") else ["--devices", devices]
     command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, words), *placed]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, cwd=str(ROOT))
-    last = (result.stdout.strip().splitlines() or [""])[-1]
-    if result.returncode:
-        raise ValueError(f"status {result.returncode}: {result.stdout[-600:]}")
-    return last.split(": ")[-1]
+    return (tool_output(command).strip().splitlines() or [""])[-1].split(": ")[-1]
 
 
 def tools(devices, folder):
@@ -130,6 +169,14 @@ def checks(text, folder):
             return "convolution with gradient, hybridized block, batch_dot, syevd"
 
         yield f"operators on {device}", tried
+    one = text.split(",")[0]
+    pair = "cpu0,cpu1" if one.startswith("cpu") else ",".join(text.split(",")[:2])
+    for dtype in GOLDEN:
+        yield f"golden step on {one}, {dtype}", lambda dtype=dtype: golden("train64_resnet50_pair", dtype, one)
+        if "," in pair:
+            case = "train64_resnet50_two_devices"
+            yield f"golden step on {pair}, {dtype}", lambda case=case, dtype=dtype: golden(case, dtype, pair)
+    yield f"memory of a step on {one}", lambda: memory(one)
     for name in steps():
         yield f"step of {name} on {chosen[0]} beside the CPU", lambda name=name: deviation(
             changes(name, chosen[:1], None, folder), changes(name, [mx.cpu()], None, folder)
