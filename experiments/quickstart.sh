@@ -95,8 +95,8 @@ if [[ "$val_tags" = yes ]]; then
 fi
 tool report --run "$output" --data "$data" "${sheet[@]}"
 [[ "$val_tags" = yes ]] || exit 0
-# a list may have no two images with a common class, which is no reason to fail at the end
-if tool draw affinity --data "$data" --list "$val_list" --checkpoint "$(last "$output/round2")" --count 1 --html \
+# a list may have too few pairs of images with a common class, which is no reason to fail at the end
+if tool draw affinity --data "$data" --list "$val_list" --checkpoint "$(last "$output/round2")" --count 3 --html \
     --output "$output/affinity" "${on_devices[@]}" "${with_tags[@]}" >/dev/null; then
-    printf '%s\n' "what pixels look at, to explore in a browser: $(ls "$output"/affinity/affinity_*.html)"
+    printf '%s\n' "what pixels look at, to explore in a browser:" "$output"/affinity/affinity_*.html
 fi

@@ -64,7 +64,7 @@ def seed_note(truth, seed, classes):
     labelled, pixels = scores.predicted.sum(), scores.truth.sum()
     if not labelled:
         return "nothing labelled"
-    return f"{100 * scores.right.sum() / labelled:.0f} % right of {100 * labelled / pixels:.0f} %"
+    return f"{100 * labelled / pixels:.0f} % labelled, {100 * scores.right.sum() / labelled:.0f} % of it right"
 
 
 def iou_note(value):

@@ -11,6 +11,7 @@ from cian.base.files import replacing
 from cian.data.images import IGNORE, palette
 
 WHITE, BLACK, INK, GREY = (255, 255, 255), (0, 0, 0), (33, 33, 33), (110, 110, 110)
+SMALL = 250  # longer side, pixels, up to which borders are one pixel thick
 HATCH = 8  # period in pixels of the stripes that mean "unlabelled"
 
 
@@ -44,14 +45,15 @@ def overlay(image, label, opacity=0.6):
 
 
 def _borders(label):
-    """Pixels beside one of another class, bool (H, W); 255 has its stripes and makes no border."""
+    """Pixels beside one of another class, bool (H, W), on one side of it in small images; 255 has its stripes and no border."""
     border = np.zeros(label.shape, bool)
     for axis in (0, 1):
         first, second = np.moveaxis(label, axis, 0)[:-1], np.moveaxis(label, axis, 0)[1:]
         differ = (first != second) & (first != IGNORE) & (second != IGNORE)
         along = np.moveaxis(border, axis, 0)  # a view: writes go to `border`
         along[:-1] |= differ
-        along[1:] |= differ
+        if max(label.shape) > SMALL:
+            along[1:] |= differ
     return border
 
 

@@ -133,7 +133,7 @@ def test_a_page_of_the_affinity_is_made(job):
 
 def test_seeds_are_told_by_what_is_right():
     truth, seed = np.array([[1, 1, 0, 0, 255]], np.uint8), np.array([[1, 255, 1, 0, 1]], np.uint8)
-    assert seed_note(truth, seed, ("a", "b")) == "67 % right of 75 %"
+    assert seed_note(truth, seed, ("a", "b")) == "75 % labelled, 67 % of it right"
     assert seed_note(truth, np.full((1, 5), 255, np.uint8), ("a", "b")) == "nothing labelled"
 
 

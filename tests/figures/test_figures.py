@@ -26,8 +26,10 @@ def test_overlay_by_hand():
     found = figures.overlay(image, label, opacity=0.5)
     np.testing.assert_array_equal(found[:, :2], image[:, :2])  # background shows the image
     np.testing.assert_array_equal(found[0, 6], [146, 114, 114])  # (100 + 192) / 2, (100 + 128) / 2
-    np.testing.assert_array_equal(found[2, 3:5], 255)  # the border
-    np.testing.assert_array_equal(found[2, [2, 5]], 0)  # and its casing
+    np.testing.assert_array_equal(found[2, 3], 255)  # the border
+    np.testing.assert_array_equal(found[2, [2, 4]], 0)  # and its casing
+    large = figures.overlay(np.full((300, 8, 3), 100, np.uint8), np.repeat(label[:1], 300, axis=0), opacity=0.5)
+    np.testing.assert_array_equal(large[9, 2:6, 0], [0, 255, 255, 0])
     label[:, 4:] = 255
     assert not (figures.overlay(image, label, 1.0) == 255).any()  # stripes, but no border
 
