@@ -36,7 +36,7 @@ def test_the_numbers_are_right(told):
     left, _ = told
     looked_at, own = left["looked_at"], left["own"]
     assert looked_at.sum() == pytest.approx(1, abs=1e-5)
-    keys = left["seen"].labels[1][::16, ::16]
+    keys = left["look"].labels[1][::16, ::16]
     np.testing.assert_array_equal(own[: keys.shape[0], : keys.shape[1]], keys == left["query"].class_id)
     name = left["val_ids"][0]
     truth, found = left["truths"][name], left["second"][name]
