@@ -162,7 +162,7 @@ def largest_of(F, points, chosen, k, parallel=False):
     largest = None
     for j in range(k):  # one by one: F.max over an axis of (N, n, k, C) is many times slower on a CPU
         one = F.squeeze(F.slice_axis(chosen, axis=2, begin=j, end=j + 1), axis=2)  # (N, n)
-        one = F.take(flat, one, axis=int(parallel))  # (N, n, C), or (1, N, n, C)
+        one = F.take(flat, one, axis=1) if parallel else F.take(flat, one)  # (1, N, n, C) or (N, n, C)
         largest = one if largest is None else F.maximum(largest, one)
     return F.squeeze(largest, axis=0) if parallel else largest
 
