@@ -3,7 +3,10 @@
 from plan import LABELS, DataStages, digest, suffix, tool
 
 from cian.base.runs import settings_record
-from cian.config import Classifier, Inference, Seeding, Segmentation
+from cian.config import LABEL_FITS, Classifier, Inference, Seeding, Segmentation
+
+#: what presets said of prediction when it was part of a training's stage: names of trainings hold it to this day
+NAMED_BY = {"scenes": dict(test_size=161)}
 
 
 class Plan(DataStages):
@@ -17,6 +20,7 @@ class Plan(DataStages):
         unknown = [name for name in self.backbones if name not in LABELS]
         if unknown:
             raise ValueError(f"--{option}: {unknown[0]!r}, expected some of {', '.join(LABELS)}")
+        self.tested = {"test_size": Inference.preset(args.preset).test_size}  # of the masks, beside their training's settings
 
     def classifier(self):
         """The classifier from tags."""
@@ -48,9 +52,9 @@ class Plan(DataStages):
             needs,
         )  # fmt: skip
 
-    def masks(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None, affinity=True,
-              filtered=False):  # fmt: skip
-        """Training of one row with one seed, and its scored masks of the validation list, before and after the CRF.
+    def training(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None, affinity=True,
+                 filtered=False):  # fmt: skip
+        """Training of one row with one seed.
 
         filtered: the labels of the second round hold no class that the image's tags do not name, unlike the published ones.
         labels: (stage, its folder of label images) to train on instead of the seeds. affinity False: plain DeepLab-LargeFOV.
@@ -65,27 +69,38 @@ class Plan(DataStages):
             seeds = self.seeds(ratio) if labels is None else labels[0]
             init, identity, needs = self.start(backbone)
             given, needs = ("--labels", seeds.folder / "seeds" if labels is None else labels[1]), [seeds] + needs
-        settings, inference = Segmentation.preset(self.args.preset, **changes), Inference.preset(self.args.preset)
+        settings = Segmentation.preset(self.args.preset, **changes)
         words = [part for name in ("backbone", "losses", "grouping", "seed") for part in (f"--{name}", changes[name])]
         words += [] if affinity else ["--affinity", "no"]
         variant = (
             (losses if affinity else "largefov") + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
         )
         variant += suffix("+rt", second_round) + suffix("-filtered", filtered) + f"-s{seed}"
+        inference = Inference.preset(self.args.preset, **NAMED_BY.get(self.args.preset, {}))
         content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity}
-        ids = self.dataset.list_path(self.args.val_list)
 
         def commands(folder):
             yield tool("train", *self.options, *self.tags, "--list", self.args.list, *words, *given, "--init", init,
                        "--output", folder, "--resume", *self.devices)  # fmt: skip
-            last = folder / f"cian_{backbone}-{settings.epochs - 1:04d}.params"
+
+        return self.stage("cian", backbone, variant, content, commands, needs)
+
+    def masks(self, backbone, *row, **options):
+        """Scored masks of the validation list, before and after the CRF, of a `training`, which has the same arguments."""
+        trained = self.training(backbone, *row, **options)
+        variant = trained.name.split("_")[-1].rsplit("-", 1)[0]
+        weights = checkpoint(trained, "cian", Segmentation, self.args.preset, backbone)
+        ids = self.dataset.list_path(self.args.val_list)
+
+        def commands(folder):
             yield tool("predict", *self.options, "--list", self.args.val_list, *self.devices,
-                       "--checkpoint", last, "--output", folder / "val")  # fmt: skip
+                       "--checkpoint", weights, "--output", folder / "val")  # fmt: skip
             for name in ("val", "val_crf"):
                 predicted = folder / "val" / name.replace("val", "pred")
                 yield self.scored("--predictions", predicted, "--list", ids, "--json", folder / f"{name}.json")
 
-        return self.stage("cian", backbone, variant, content, commands, needs)
+        content = {"inference": settings_record(Inference.preset(self.args.preset))}
+        return self.stage("masks", backbone, variant, content, commands, [trained])
 
     def start(self, backbone):
         """(weights, what identifies them, stages they need): of --init; for scenes without it, the classifier's features."""
@@ -98,12 +113,13 @@ class Plan(DataStages):
 
     def labels(self, backbone, seed, losses, grouping, ratio, filtered=False):
         """A network's masks of the training list, as the labels of a second round; filtered: by the image's tags."""
-        first = self.masks(backbone, seed, losses, grouping, ratio)
-        words = ("--list", self.args.list, "--fit", "warp", "--crf-iterations", "10")
+        first, fit = self.training(backbone, seed, losses, grouping, ratio), LABEL_FITS[self.args.preset]
+        words = ("--list", self.args.list, "--fit", fit, "--crf-iterations", "10")
         weights = checkpoint(first, "cian", Segmentation, self.args.preset, backbone)
         words += ("--filter-tags", *self.tags) if filtered else ()
         content = {"inference": settings_record(Inference.preset(self.args.preset, crf_iterations=10))}
-        content.update({"filter_tags": True} if filtered else {})  # the names of the others stay as they were
+        content.update({"fit": fit} if fit != "warp" else {})  # the names of the others stay as they were
+        content.update({"filter_tags": True} if filtered else {})
         return self.stage(
             "labels", backbone, f"{losses}{suffix('-filtered', filtered)}-s{seed}", content,
             lambda folder: [tool("predict", *self.options, *words, *self.devices, "--checkpoint", weights, "--output", folder)],

@@ -226,17 +226,18 @@ def cells(plan, table):
 def measurements(plan, table, cell):
     """The numbers of one cell whose stage is finished; of class activation also that at IRN's threshold."""
     stage, row, column, file = cell
-    trained = stage if (stage.folder / "settings.json").is_file() else stage.needs[0]  # maps of another stage's classifier
+    trained = stage if (stage.folder / "settings.json").is_file() else stage.needs[0]  # maps or masks of another's network
     scores, record = read_json(stage.folder / file), read_json(trained.folder / "settings.json")
-    data = plan.fingerprint["val" if file.startswith("val") else "cam"]
-    more = {} if file.startswith("val") else {"cam_list": plan.args.cam_list}
-    more.update({"cam_scales": list(plan.seeding.cam_scales)} if file == "cam.json" else {})
+    segmented = file.startswith("val")
+    run, data = (trained, plan.fingerprint["val"]) if segmented else (stage, plan.fingerprint["cam"])
+    more = plan.cian.tested if segmented else {"cam_list": plan.args.cam_list}
+    more = {**more, "cam_scales": list(plan.seeding.cam_scales)} if file == "cam.json" else more
     at_best = {"cam_threshold": scores["threshold"]} if file == "cam.json" else {}
     where = f"COMNet {table}", row, column
-    yield plan.measurement(where, scores["miou"], stage, record, scores["images"], data, **more, **at_best)
+    yield plan.measurement(where, scores["miou"], run, record, scores["images"], data, **more, **at_best)
     for threshold, value in scores.get("miou_at", {}).items():
         where = f"COMNet {table}", row, f"{column} at threshold {threshold}"
-        yield plan.measurement(where, value, stage, record, scores["images"], data, **more)
+        yield plan.measurement(where, value, run, record, scores["images"], data, **more)
 
 
 def main(argv=None):

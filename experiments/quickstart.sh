@@ -71,7 +71,7 @@ round round1 "$output/seeds/seeds" "$init"
 
 stage "pseudo labels of the training list"
 tool predict --preset "$preset" --data "$data" --list "$list" --checkpoint "$(last "$output/round1")" \
-    --output "$output/round1/train" --fit warp --crf-iterations 10 "${on_devices[@]}"
+    --output "$output/round1/train" --fit labels --crf-iterations 10 "${on_devices[@]}"
 
 stage "round two"
 round round2 "$output/round1/train/pred_crf" "$(last "$output/round1")" --round 2

@@ -74,14 +74,15 @@ def cells(plan, table):
 def measurements(plan, table, cell):
     """The numbers of one cell whose stage is finished, in per cent."""
     stage, row, column, file = cell
-    scores, record = read_json(stage.folder / file), read_json(stage.folder / "settings.json")
+    (trained,) = stage.needs
+    scores, record = read_json(stage.folder / file), read_json(trained.folder / "settings.json")
     numbers = {column or "mIoU": scores["miou"]}
     if column is None:
         numbers.update(scores["iou"])
     for name, value in numbers.items():
         if value is not None:
             where = f"CIAN {table}", row, name
-            yield plan.measurement(where, value, stage, record, scores["images"], plan.fingerprint["val"])
+            yield plan.measurement(where, value, trained, record, scores["images"], plan.fingerprint["val"], **plan.tested)
 
 
 def submission(plan):
@@ -93,7 +94,7 @@ def submission(plan):
         return []
     stages = []
     for backbone in plan.backbones:
-        trained = plan.masks(backbone, plan.args.seeds[0], "ce+cp", second_round=True)
+        trained = plan.training(backbone, plan.args.seeds[0], "ce+cp", second_round=True)
         weights = checkpoint(trained, "cian", Segmentation, plan.args.preset, backbone)
         words = (*plan.options, "--list", plan.args.test_list, *plan.devices, "--checkpoint", weights)
         content = {"list": plan.args.test_list, "inference": settings_record(Inference.preset(plan.args.preset))}
@@ -117,7 +118,7 @@ def figures(plan):
     backbone, seed = plan.backbones[0], plan.args.seeds[0]
     baseline, ours = (plan.masks(backbone, seed, ROWS[row]) for row in ("Baseline", "+ CP"))
     common = ("--data", plan.data, "--list", plan.args.val_list, *plan.classes)
-    network = ("--checkpoint", checkpoint(ours, "cian", Segmentation, plan.args.preset, backbone))
+    network = ("--checkpoint", checkpoint(ours.needs[0], "cian", Segmentation, plan.args.preset, backbone))
 
     def commands(folder):
         for words in (("--count", PAIRS_DRAWN, "--html"), ("--statistics", PAIRS_MEASURED)):

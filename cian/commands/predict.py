@@ -20,7 +20,7 @@ from cian.base.places import add_places, crf_workers, places, take_shard
 from cian.base.progress import Progress, tracked
 from cian.base.runs import file_digest, settings_record
 from cian.base.workers import Workers
-from cian.config import Inference, Segmentation, add_arguments, from_arguments, hide
+from cian.config import LABEL_FITS, Inference, Segmentation, add_arguments, from_arguments, hide
 from cian.config.arguments import positive
 from cian.data.check import check_images
 from cian.data.images import read_image, write_label
@@ -38,6 +38,7 @@ from cian.models.multi_scale import MultiScale
 EXAMPLE = """cian predict --checkpoint runs/round1/cian_resnet101-0019.params --data VOC2012 --list val --output runs/round1/val
 cian predict photo.jpg --model exports/cian_resnet101 --output pictures"""
 
+LABELS = "labels"  # a fit that the preset decides
 MASK_BYTES = 40_000  # of the two masks of an image of VOC
 
 
@@ -53,9 +54,10 @@ def make_parser():
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument(
         "--fit",
-        choices=FITS,
+        choices=(*FITS, LABELS),
         default="pad",
-        help="pad: published testing; warp: published pseudo labels, the image warped to the square (default: pad)",
+        help="pad: published testing; warp: published pseudo labels, the image warped to the square; labels: as the preset "
+        "makes pseudo labels (default: pad)",
     )
     parser.add_argument(
         "--filter-tags", action="store_true", help="only the image's own classes and background may be predicted"
@@ -194,6 +196,7 @@ def main(argv=None):
     origin = export_origin(args.model) if args.model else origin_of(args.checkpoint)
     args.preset = origin.decide_preset(args.preset)
     settings = from_arguments(args, Inference)
+    args.fit = LABEL_FITS[args.preset] if args.fit == LABELS else args.fit
     if args.pictures:
         predict_pictures(args, origin, settings)
         return

@@ -5,13 +5,14 @@
 """
 
 from cian.config.arguments import add_arguments, from_arguments, hide
-from cian.config.inference import Inference, Seeding
+from cian.config.inference import LABEL_FITS, Inference, Seeding
 from cian.config.irn import BoundaryTraining, Refinement
 from cian.config.settings import PRESETS
 from cian.config.training import Classifier, Matching, Segmentation
 from cian.config.weights import WEIGHTS
 
 __all__ = [
+    "LABEL_FITS",
     "PRESETS",
     "WEIGHTS",
     "BoundaryTraining",

@@ -42,5 +42,9 @@ class Inference(Settings):
     presets = {
         "voc12": {},
         "animals": dict(warp_size=385, scales=(1.0,), flip=False, crf="pruned"),
-        "scenes": dict(test_size=161, warp_size=161, crf="pruned"),
+        "scenes": dict(test_size=177, warp_size=161, crf="pruned"),
     }
+
+
+#: preset -> how images are brought to size for a second round's labels: warped to a square (published), or padded as at test
+LABEL_FITS = {"voc12": "warp", "animals": "warp", "scenes": "pad"}

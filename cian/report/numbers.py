@@ -26,7 +26,7 @@ ONE_SETTING = ("CIAN 2", "CIAN 3", "COMNet I", "COMNet II", "COMNet V")  # table
 DEFAULT_BACKBONE = ("CIAN 2", "CIAN 3")  # "By default, ResNet101 is adopted"
 NAMED_BACKBONE = re.compile(r"\bres(?:net)?-?(\d+)", re.IGNORECASE)  # in the names of rows and columns
 SHARED_SETTINGS = (
-    *("preset", "backbone", "list", "val_list", "images"),
+    *("preset", "backbone", "list", "val_list", "images", "test_size"),
     *("batchnorm", "freeze", "crop", "batch", "epochs", "optimizer", "lr", "schedule"),
 )
 OWN_ROW = re.compile(r"^CIAN \(.+\), L\.$")  # of CIAN 5

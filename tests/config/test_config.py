@@ -7,6 +7,7 @@ import typing
 import pytest
 
 from cian.config import (
+    LABEL_FITS,
     BoundaryTraining,
     Classifier,
     Inference,
@@ -38,6 +39,7 @@ def test_published_defaults():
     assert (s.losses, s.class_set, s.pad_label, s.batchnorm, s.freeze) == ("ce+cp", "seeds", 0, "frozen", "")
     i = Inference.preset("voc12")
     assert (i.test_size, i.scales, i.flip, i.crf_iterations, i.crf) == (513, (0.75, 1.0, 1.25), True, 5, "exact")
+    assert (i.warp_size, LABEL_FITS["voc12"]) == (513, "warp")
     assert Seeding.preset("voc12").cam_threshold == 0.3
 
 

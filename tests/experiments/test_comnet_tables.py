@@ -44,7 +44,7 @@ def test_trainings_are_shared_between_the_tables(data, tmp_path):
     order = in_order([cell[0] for table in comnet_tables.TABLES[:-1] for cell in comnet_tables.cells(plan, table)])
     kinds = [stage.name.split("_")[0] for stage in order]
     # none, inter, intra, both, none in groups; N = 3, 4, 5; three further alphas; five further k
-    expected = {"comnet": 2 * (5 + 3 + 3 + 5), "maps": 2, "walk": 4, "cian": 4}
+    expected = {"comnet": 2 * (5 + 3 + 3 + 5), "maps": 2, "walk": 4, "cian": 4, "masks": 4}
     assert {kind: kinds.count(kind) for kind in set(kinds)} == expected
 
 

@@ -42,7 +42,7 @@ def job(tmp_path_factory):
                  "--json", run / name / file)
         if name == "round1":
             tool("predict", *common, *backbone, "--list", "train_aug", "--checkpoint", start, "--output", run / name / "train",
-                 "--fit", "warp", "--filter-tags", "--crf-iterations", "2")
+                 "--fit", "labels", "--filter-tags", "--crf-iterations", "2")
             seeds, more = run / name / "train" / "pred_crf", ["--round", "2"]
     chosen = run / "sheet.txt"
     tool("report", "--run", run, "--data", data, "--choose", chosen)
@@ -102,6 +102,7 @@ def test_filtered_masks_hold_the_images_own_classes(job):
     dataset = open_dataset(job[0])
     for image_id, own in dataset.read_tags(dataset.read_ids("train_aug")).items():
         assert set(np.unique(read_label(job[1] / "round1" / "train" / "pred" / f"{image_id}.png"))) <= {0, *own}
+    assert read_json(job[1] / "round1" / "train" / "predict.json")["fit"] == "pad"  # `labels`: what the preset says
 
 
 def test_the_summary_shows_what_was_measured(job):

@@ -50,7 +50,8 @@ def test_stages_are_shared_between_tables_and_differ_between_rows_and_seeds(data
     assert len(stages["2"] & stages["3"]) == 4 and len(stages["2"] & stages["4"]) == 4 and stages["5"] < stages["2"]
     order = in_order([cell[0] for table in tables.TABLES for cell in tables.cells(plan, table)])
     kinds = [stage.name.split("_")[0] for stage in order]
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"cam": 1, "seeds": 3, "labels": 2, "cian": 20}
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "cam": 1, "seeds": 3, "labels": 2, "cian": 20, "masks": 20}  # fmt: skip
     again = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet101")
     assert {cell[0].name for cell in tables.cells(again, "2")} < stages["2"]
     (data / "SegmentationClassAug" / "a.png").unlink()
@@ -60,7 +61,7 @@ def test_stages_are_shared_between_tables_and_differ_between_rows_and_seeds(data
 
 def test_what_each_row_trains(data, tmp_path):
     plan = plan_of(data, tmp_path, "--seeds", "3", "--backbones", "resnet50", "--devices", "gpu0,gpu1")
-    words = {row: cell[0].commands[0] for cell in tables.cells(plan, "2") for row in [cell[1]]}
+    words = {row: stage.needs[0].commands[0] for stage, row, _, _ in tables.cells(plan, "2")}
 
     def value(row, option):
         return words[row][words[row].index(option) + 1]
@@ -70,33 +71,36 @@ def test_what_each_row_trains(data, tmp_path):
     assert value("+ RT", "--round") == "2" and "--round" not in words["+ CP"]
     assert value("+ RT", "--init") == f"{value('+ CP', '--output')}/cian_resnet50-0019.params"
     assert value("+ RT", "--labels").endswith("pred_crf") and value("+ CP", "--init") == "imagenet"
-    random = {cell[0].commands[0][cell[0].commands[0].index("--grouping") + 1] for cell in tables.cells(plan, "3")
-              if cell[2] == "Random-class"}  # fmt: skip
+    trained = [stage.needs[0].commands[0] for stage, _, column, _ in tables.cells(plan, "3") if column == "Random-class"]
+    random = {command[command.index("--grouping") + 1] for command in trained}
     assert random == {"random"}
 
 
 def test_the_numbers_of_a_finished_stage_are_written(data, tmp_path):
     plan = plan_of(data, tmp_path, "--seeds", "7", "--backbones", "resnet101")
     cell = tables.cells(plan, "2")[0]
-    cell[0].folder.mkdir(parents=True)
+    trained = cell[0].needs[0]
+    for stage in (cell[0], trained):
+        stage.folder.mkdir(parents=True)
     write_json(cell[0].folder / "val_crf.json", {"miou": 0.58349, "iou": {"background": 0.85, "cat": None}, "images": 1})
     made = {"commit": "abc", "started": "2026-11-27 21:13:12 +0000", "machine": "8 x M"}
     record = {"settings": {"backbone": "resnet101", "seed": 7}, "circumstances": made}
-    write_json(cell[0].folder / "settings.json", record)
+    write_json(trained.folder / "settings.json", record)
     found = list(tables.measurements(plan, "2", cell))
     assert [(m.cell, m.value, m.seeds, m.commit, m.run) for m in found] == [
-        (("CIAN 2", "Baseline", "mIoU"), 58.349, (7,), "abc", cell[0].name),
-        (("CIAN 2", "Baseline", "background"), 85.0, (7,), "abc", cell[0].name),
+        (("CIAN 2", "Baseline", "mIoU"), 58.349, (7,), "abc", trained.name),
+        (("CIAN 2", "Baseline", "background"), 85.0, (7,), "abc", trained.name),
     ]
     assert {(m.date, m.machine) for m in found} == {("2026-11-27", "8 x M")}
     assert found[0].settings["preset"] == "voc12" and found[0].fingerprint == plan.fingerprint["val"]
+    assert found[0].settings["test_size"] == 513
     assert {m.cell for m in found} < set(PAPER)
 
 
 def test_tags_from_elsewhere_reach_the_tools_and_the_names(data, tmp_path):
     write_text(tmp_path / "tags.csv", "id,cat\na,1\n")
     tags, own = plan_of(data, tmp_path, "--tags", str(tmp_path / "tags.csv")), plan_of(data, tmp_path)
-    for stage in (tags.classifier(), tags.seeds(), tags.masks("resnet101", 0, "ce")):
+    for stage in (tags.classifier(), tags.seeds(), tags.training("resnet101", 0, "ce")):
         words = stage.commands[0]
         assert words[words.index("--tags") + 1] == str(tmp_path / "tags.csv")
         module_of(words[1].rsplit("/", 1)[1][: -len(".py")]).parse_args(list(words[2:]))
@@ -122,7 +126,7 @@ def test_an_unknown_backbone(data, tmp_path):
 def test_dry_run_prints_the_commands_and_does_nothing(data, tmp_path, capsys):
     tables.main(["3", *arguments(data, tmp_path, "--dry-run", "--backbones", "resnet50", "--seeds", "0")])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("_")[0] for line in lines if line.startswith("#")] == ["# cam", "# seeds"] + ["# cian"] * 4
+    assert [line.split("_")[0] for line in lines if line.startswith("#")] == ["# cam", "# seeds"] + ["# cian", "# masks"] * 4
     assert sum("train.py" in line for line in lines) == 4 and not (tmp_path / "runs").exists()
 
 
@@ -152,12 +156,13 @@ def test_the_scripts_are_sound(name, wanted):
     assert re.search(rf'tables\.py"? {wanted} "\$@"\n', script.read_text(encoding="utf-8"))
 
 
-#: stages of CIAN's second round at version 0.1, whose runs count as finished to this day, and of COMNet's segmentation since
-#: its classifiers are scored on a list of their own (FIDELITY rows C12 to C15)
+#: trainings of CIAN's second round at version 0.1, whose runs count as finished to this day (of scenes since its labels are
+#: made with padding, FIDELITY row 25), and of COMNet's segmentation since its classifiers are scored on a list of their own
+#: (rows C12 to C15)
 NAMES = {
     "voc12": ("cian_resnet101_data_ce+cp+rt-s0-2bf379d6", "cian_resnet50_data_ce+cp-s0-488be8ea"),
     "animals": ("cian_squeezenet1.1_data_ce+cp+rt-s0-128900b7", "cian_squeezenet1.1_data_ce+cp-s0-706b0e7b"),
-    "scenes": ("cian_resnet10_data_ce+cp+rt-s0-71ea3ec6", "cian_resnet10_data_ce+cp-s0-bc4d59d6"),
+    "scenes": ("cian_resnet10_data_ce+cp+rt-s0-121bebce", "cian_resnet10_data_ce+cp-s0-bc4d59d6"),
 }
 
 
@@ -168,7 +173,8 @@ def test_finished_runs_go_on_to_count(tmp_path, monkeypatch, preset, option):
     words = arguments(three_images(tmp_path / "data"), tmp_path, "--preset", preset, option, "0", "--init", "random")
     plan = cian_plan.Plan(tables.parse_args(["2", *words]))
     comnet = comnet_tables.COMNetPlan(comnet_tables.parse_args(["VI", *words]))
-    assert (tables.cells(plan, "2")[-1][0].name, comnet_tables.cells(comnet, "VI")[-1][0].name) == NAMES[preset]
+    last = tables.cells(plan, "2")[-1][0], comnet_tables.cells(comnet, "VI")[-1][0]
+    assert tuple(masks.needs[0].name for masks in last) == NAMES[preset]
 
 
 def test_figures_and_report_come_last_and_their_options_are_known(data, tmp_path, capsys):
@@ -180,8 +186,10 @@ def test_figures_and_report_come_last_and_their_options_are_known(data, tmp_path
     for words in drawn:
         module_of("draw").parse_args(words[2:])
     trained = [line.split()[1] for line in lines if line.startswith("# cian")]
-    baseline, ours = (next(name for name in trained if f"_{losses}-s4-" in name) for losses in ("baseline", "ce+cp"))
-    assert f"/{ours}/cian_resnet50-0019.params" in " ".join(drawn[0])
+    masks = [line.split()[1] for line in lines if line.startswith("# masks")]
+    trained = next(name for name in trained if "_ce+cp-s4-" in name)
+    baseline, ours = (next(name for name in masks if f"_{losses}-s4-" in name) for losses in ("baseline", "ce+cp"))
+    assert f"/{trained}/cian_resnet50-0019.params" in " ".join(drawn[0])
     assert drawn[2][4].endswith(f"/{baseline}/val/pred_crf") and drawn[2][6].endswith(f"/{ours}/val/pred_crf")
     report = module_of("report").parse_args(shlex.split(lines[-1])[2:])
     assert report.photographs and Path(report.output) == (tmp_path / "runs" / "report_voc12")
@@ -195,6 +203,6 @@ def test_the_filtered_second_round_is_one_more_row(data, tmp_path):
     plain, both = second_rounds(), second_rounds("--filter-tags")
     assert list(plain) == ["+ RT"] and list(both) == ["+ RT", "+ RT, labels filtered by tags"]
     assert both["+ RT"].name == plain["+ RT"].name
-    filtered, published = both["+ RT, labels filtered by tags"].needs[0], both["+ RT"].needs[0]
+    filtered, published = (both[row].needs[0].needs[0] for row in ("+ RT, labels filtered by tags", "+ RT"))
     assert "--filter-tags" in filtered.commands[0] and "--filter-tags" not in published.commands[0]
     assert filtered.needs[0].name == published.needs[0].name and filtered.name != published.name

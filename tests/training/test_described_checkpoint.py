@@ -55,7 +55,7 @@ def network(similarity):
     return net
 
 
-def mask_of(data, image_id, similarity, size=161):
+def mask_of(data, image_id, similarity, size=177):
     """The mask of an image by a network that is told everything, padded to the scenes' size, with their scales, mirrored."""
     image = read_image(data / "JPEGImages" / f"{image_id}.jpg")
     padded = np.zeros((size, size, 3), np.float32)
@@ -83,7 +83,7 @@ def test_masks_are_those_of_the_networks_own_similarity_and_size(checkpoint, dat
         assert (masks[image_id] != mask_of(data, image_id, "cosine")).mean() < 0.005
     assert (masks["a"] != mask_of(data, "a", "dot")).mean() > 0.02  # what was silently predicted before
     record = read_json(tmp_path / "out" / "predict.json")
-    assert record["network"] == {"backbone": "resnet10", "similarity": "cosine"} and record["settings"]["test_size"] == 161
+    assert record["network"] == {"backbone": "resnet10", "similarity": "cosine"} and record["settings"]["test_size"] == 177
     assert record["classes"] == list(VOC_CLASSES)
 
 
@@ -139,16 +139,16 @@ def test_an_export_is_the_same_network(checkpoint, tmp_path):
 
 def test_an_export_of_free_size_predicts_at_the_size_of_its_preset(checkpoint, data, tmp_path):
     tool("export", "--checkpoint", checkpoint, "--output", tmp_path / "x")
-    assert Predictor(tmp_path / "x").sides == (161, 161) and Predictor(tmp_path / "x", size=65).sides == (65, 65)
+    assert Predictor(tmp_path / "x").sides == (177, 177) and Predictor(tmp_path / "x", size=65).sides == (65, 65)
     words = [data / "JPEGImages" / "a.jpg", "--model", tmp_path / "x", "--output", tmp_path / "out"]
     with pytest.raises(ValueError, match="--preset voc12: .*x-symbol.json says scenes"):
         tool("predict", *words, "--preset", "voc12")
     tool("predict", *words, "--crf-iterations", "1")
     settings = read_json(tmp_path / "out" / "predict.json")["settings"]
-    assert (settings["test_size"], settings["crf"]) == (161, "pruned")
-    padded = np.zeros((1, 3, 161, 161), np.float32)
+    assert (settings["test_size"], settings["crf"]) == (177, "pruned")
+    padded = np.zeros((1, 3, 177, 177), np.float32)
     padded[0, :, :40, :48] = read_image(data / "JPEGImages" / "a.jpg").transpose(2, 0, 1)
-    logits = mx.nd.contrib.BilinearResize2D(network("cosine")(mx.nd.array(padded)), height=161, width=161)[0].asnumpy()
+    logits = mx.nd.contrib.BilinearResize2D(network("cosine")(mx.nd.array(padded)), height=177, width=177)[0].asnumpy()
     assert (read_label(tmp_path / "out" / "pred" / "a.png") != logits[:, :40, :48].argmax(axis=0)).mean() < 0.005
 
 
