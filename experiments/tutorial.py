@@ -150,25 +150,28 @@ network = load_network(checkpoint, "resnet10", "dot", CPU)
 # %% [markdown]
 # ## What a pixel looks at
 # The affinity of a query pixel is a distribution over all pixels of a reference: it sums to 1. How much of it falls on the
-# query pixel's own class, beside the share of the reference that this class covers, which is what chance would give?
+# query pixel's own class, beside the share of the reference that this class covers, which is what chance would give? It need
+# not be much: a network trained so shortly is free to look anywhere, and often all its pixels look at one and the same place.
 
 # %%
-probe = AffinityProbe(network)
 pairs = list(islice(random_pairs(val_ids, tags, "common", 0), 12))
-looks = {pair: observe_pair(probe, network.backbone, data, pair, CPU) for pair in pairs}
-measured = {pair: look.measure(len(data.classes)) for pair, look in looks.items()}  # of both directions
-told = summarise(sum(measured.values(), []), data.classes)[0]
-print(f"{len(pairs)} pairs: of the affinity of an object's pixels {told.mass:.0%} are on its class, which covers "
-      f"{told.share:.0%}; pixels of other classes send {told.others:.0%} there")  # fmt: skip
 
 
-# %% A pair that finds its class, as Figure 3 of the paper; and a page for a browser: click on any pixel
-def own_mass(pair):
-    """The largest share of affinity that pixels of an object of the pair send to their own class."""
-    return max(part["mass"] or 0 for direction in measured[pair] for part in direction["focus"] if part["class_id"])
+def look_around(network):
+    """{pair: what is seen of it} of the pairs; prints how much of the affinity finds its class."""
+    probe = AffinityProbe(network)
+    looks = {pair: observe_pair(probe, network.backbone, data, pair, CPU) for pair in pairs}
+    measured = [direction for look in looks.values() for direction in look.measure(len(data.classes))]
+    told = summarise(measured, data.classes)[0]
+    print(f"{len(pairs)} pairs: of the affinity of an object's pixels {told.mass:.0%} is on its class, which covers "
+          f"{told.share:.0%}; pixels of other classes send {told.others:.0%} there")  # fmt: skip
+    return looks
 
 
-pair = max(pairs, key=own_mass)
+looks = look_around(network)
+
+# %% One pair as Figure 3 of the paper, and as a page for a browser: click on any pixel
+pair = pairs[0]
 look = looks[pair]
 query = choose_query(look.maps[0], sorted(set(tags[pair[0]]) & set(tags[pair[1]])), *look.labels)
 looked_at = look.maps[0].cross[query.pixel]  # (p, q): every 16th pixel of the reference
@@ -197,7 +200,7 @@ print(f"round one: mIoU {measure(first).mean_iou():.1%} of {len(val_ids)} images
 # %% [markdown]
 # ## Round two: the masks become labels
 # Masks of the training images, made by the network of round one, label every pixel, not only the sure ones; on them it is
-# trained on. Does it help? It depends on the masks: what is wrong in them is learned too.
+# trained on. Does it help? It depends on the masks: what is wrong in them is learned too. And the affinity?
 
 # %%
 labels = masks_of(network, train_ids, 10, fit="warp")
@@ -207,7 +210,9 @@ print(f"labels of round two: mIoU {measure(labels).mean_iou():.1%} on the traini
 run(train, "--labels", FOLDER / "labels", "--init", checkpoint, "--round", 2, "--epochs", SIZES["second_epochs"],
     "--output", FOLDER / "round2")  # fmt: skip
 checkpoint = FOLDER / "round2" / f"cian_resnet10-{SIZES['second_epochs'] - 1:04d}.params"
-second = masks_of(load_network(checkpoint, "resnet10", "dot", CPU), val_ids, 5)
+network = load_network(checkpoint, "resnet10", "dot", CPU)
+second = masks_of(network, val_ids, 5)
+look_around(network)
 print(f"round two: mIoU {measure(second).mean_iou():.1%} of {len(val_ids)} images")
 
 # %% The image that gained most, the one in the middle, and the one that lost most
