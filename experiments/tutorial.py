@@ -19,6 +19,7 @@ from cian.base.messages import speak
 from cian.base.progress import tracked
 from cian.base.runtime import mx
 from cian.commands import train, train_cam
+from cian.config import Inference
 from cian.data.cams import resize_maps
 from cian.data.groups import random_pairs
 from cian.data.images import IGNORE, read_image, read_label, write_label
@@ -39,7 +40,7 @@ from cian.seeds.saliency import DEFAULT, METHODS, saliency
 from cian.seeds.seeds import make_seed
 
 # %% How much of everything. Another number of epochs needs another folder: a training goes on only as it was begun.
-SIZES = {"folder": "runs/tutorial", "images": 240, "val": 30, "side": 128, "cam_epochs": 16, "epochs": 5, "second_epochs": 3}
+SIZES = {"folder": "runs/tutorial", "images": 240, "val": 30, "side": 160, "cam_epochs": 16, "epochs": 5, "second_epochs": 3}
 SIZES.update(globals().get("CHANGES", {}))  # runpy.run_path("experiments/tutorial.py", {"CHANGES": {...}})
 FOLDER = Path(SIZES["folder"])
 CPU = mx.cpu()
@@ -187,9 +188,9 @@ print(*(FOLDER / "3_affinity").glob("*_val_*"))
 
 
 # %%
-def masks_of(network, names, iterations, fit="pad"):
-    """{id: mask (H, W)} of some images; iterations: of the CRF. At the size of training, which is that of the scenes."""
-    segmenter = Segmenter(network, CPU, size=161, fit=fit)
+def masks_of(network, names, iterations):
+    """{id: mask (H, W)} of some images, padded to the size that the preset tests at; iterations: of the CRF."""
+    segmenter = Segmenter(network, CPU, size=Inference.preset("scenes").test_size)
     return {name: dense_crf(images[name], segmenter.logits(images[name]), iterations, "pruned")
             for name in tracked(names, "masks", "image")}  # fmt: skip
 
@@ -203,7 +204,7 @@ print(f"round one: mIoU {measure(first).mean_iou():.1%} of {len(val_ids)} images
 # trained on. Does it help? It depends on the masks: what is wrong in them is learned too. And the affinity?
 
 # %%
-labels = masks_of(network, train_ids, 10, fit="warp")
+labels = masks_of(network, train_ids, 10)
 for name, mask in labels.items():
     write_label(FOLDER / "labels" / f"{name}.png", mask)
 print(f"labels of round two: mIoU {measure(labels).mean_iou():.1%} on the training images")
