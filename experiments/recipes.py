@@ -1,9 +1,9 @@
 """Recipe cards: what made each committed number, how long it took and what came of it.
 
-    .venv/bin/python experiments/recipes.py                                   experiments/results/*/runs/* -> recipes.csv
+    .venv/bin/python experiments/recipes.py                                   experiments/results/*/recipes/* -> recipes.csv
     .venv/bin/python experiments/recipes.py --quickstart runs/quickstart_scenes     the card of a finished quickstart, too
 
-The table scripts keep a card for every stage they finish: a folder RESULTS/runs/STAGE with its settings, its log and
+The table scripts keep a card for every stage they finish: a folder RESULTS/recipes/STAGE with its settings, its log and
 recipe.json. Paths of the machine are not kept: the project is `.`, other folders are `...`.
 """
 
@@ -22,7 +22,7 @@ from cian.base.runs import file_digest
 from cian.report.numbers import CLASS_TABLE, Spread
 
 ROOT = Path(__file__).resolve().parent.parent
-CARD, CARDS, TABLE = "recipe.json", "runs", "recipes.csv"
+CARD, CARDS, TABLE = "recipe.json", "recipes", "recipes.csv"
 COLUMNS = ("results", "run", "command", "data", "seconds", "peak GiB", "number of", "value", "mean", "low", "high", "runs",
            "sha256", "commit", "date", "machine")  # fmt: skip
 PEAK = re.compile(r"peak memory (\d+\.\d) GiB")

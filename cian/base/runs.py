@@ -26,6 +26,7 @@ RECORDED = ("tool", "settings", "init", "list", "data")
 SAID = ("devices", "kvstore", "workers", "threads", "machine", "versions", "commit")
 #: instruction sets by /proc/cpuinfo, widest first
 INSTRUCTIONS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse4_1": "SSE4.1"}
+HERE = Path(__file__).resolve().parent
 #: where a state stands: numbers of resume.npz
 POSITION = ("epoch", "step", "updates")
 
@@ -35,13 +36,16 @@ def settings_record(settings):
     return json.loads(json.dumps(dataclasses.asdict(settings)))
 
 
-def git_commit():
-    """The commit of the code that runs, `-dirty` where it was changed, or None outside a git checkout."""
-    here = Path(__file__).resolve().parent
+def git_commit(here=HERE):
+    """The commit of the code that runs, `-dirty` where it was changed, or None outside a git checkout.
+
+    The committed results are not code: the table scripts add to them while they run.
+    """
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=str(here), capture_output=True, text=True, check=True)
         changed = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], cwd=str(here), capture_output=True, text=True, check=True
+            ["git", "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)experiments/results"],
+            cwd=str(here), capture_output=True, text=True, check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -2,6 +2,7 @@
 import copy
 import json
 import logging
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,20 @@ def test_the_machine_says_what_rounds(flags, held, said, monkeypatch):
     if held:
         monkeypatch.setenv("DNNL_MAX_CPU_ISA", held)
     assert runs.machine() == "M 7 @ 2: GHz, 2 processors" + (f", {said}" if said else "")
+
+
+def test_the_commit_says_when_the_code_was_changed(tmp_path):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    code, results = tmp_path / "cian" / "a.py", tmp_path / "experiments" / "results" / "x.jsonl"
+    for path in (code, results):
+        path.parent.mkdir(parents=True)
+        path.write_text("1")
+    assert runs.git_commit(code.parent) is None
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run(git + words, check=True)
+    commit = runs.git_commit(code.parent)
+    assert len(commit) == 40
+    results.write_text("2")  # the scripts add their numbers while they run
+    assert runs.git_commit(code.parent) == commit
+    code.write_text("2")
+    assert runs.git_commit(code.parent) == commit + "-dirty"

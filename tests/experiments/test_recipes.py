@@ -30,7 +30,7 @@ def finished(folder, root):
 def test_a_card_tells_how_and_keeps_no_path_of_the_machine(tmp_path):
     stage = finished(tmp_path / "elsewhere" / "cian_x-s0", recipes.ROOT)
     recipes.keep(tmp_path / "results" / "mine", stage)
-    kept = {path.name: path.read_text() for path in (tmp_path / "results" / "mine" / "runs" / "cian_x-s0").iterdir()}
+    kept = {path.name: path.read_text() for path in (tmp_path / "results" / "mine" / "recipes" / "cian_x-s0").iterdir()}
     assert sorted(kept) == ["recipe.json", "settings.json", "train.log"]
     assert kept["train.log"].startswith("reads ./runs/a and .../train.txt, 25/50 steps\n")
     assert not any(place in text for text in kept.values() for place in (str(recipes.ROOT), "/home/me", "/data/me"))
@@ -76,3 +76,8 @@ def test_a_quickstart_has_a_card_a_machine(tmp_path, capsys):
     assert (row["results"], row["run"], row["seconds"]) == ("quickstart_scenes", "quickstart-M-8-processors", "601")
     assert (row["number of"], row["value"], row["peak GiB"]) == ("round two, CRF, mIoU", "68.16", "0.8")
     assert row["sha256"] == hashlib.sha256(b"9").hexdigest() and row["command"] == "bash experiments/quickstart.sh"
+
+
+def test_the_committed_table_is_that_of_the_committed_cards():
+    folder = recipes.ROOT / "experiments" / "results"
+    assert (folder / "recipes.csv").read_text(encoding="utf-8") == recipes.gather(folder)
