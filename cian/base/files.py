@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, one or several together; JSON and npz that name their file when wrong."""
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -10,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-#: what zipfile raises on damaged bytes, besides ValueError for names that are no text; OSError where a directory points outside
-DAMAGED_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, UnicodeDecodeError, zlib.error)
 UNFINISHED = ".unfinished-"  # how the names of temporary files begin, so that those of a killed process can be told
 
 
@@ -123,6 +122,24 @@ def read_arrays(path, what):
         raise
     except Exception as error:  # what zipfile and numpy raise on damaged bytes is of a dozen kinds
         raise ValueError(f"{path}: cannot be read as a {what} ({str(error) or type(error).__name__})") from None
+
+
+class DamagedArchive(ValueError):
+    """A zip archive that cannot be read; the message names it."""
+
+
+@contextlib.contextmanager
+def open_zip(path):
+    """Yield the archive for reading. DamagedArchive for whatever its bytes make zipfile raise; OSError as of `open`."""
+    with open(str(path), "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                yield archive
+        # RuntimeError: a flipped bit asks for a password, or for another compression (NotImplementedError)
+        except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, RuntimeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise  # of the disk; EINVAL is that of a seek to before the file, where a damaged directory points
+            raise DamagedArchive(f"{path}: a damaged archive ({error})") from None
 
 
 def writable_folder(folder):

@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from cian.base.files import DAMAGED_ZIP
+from cian.base.files import DamagedArchive, open_zip
 from cian.models.params import widened
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of an old file
@@ -43,13 +43,15 @@ def read_torch(path):
     try:
         content = _read_zip(path) if zipfile.is_zipfile(str(path)) else _read_old(path)
         tensors = _tensors(content)
-    except (ValueError, *DAMAGED_ZIP) as error:
+    except DamagedArchive:
+        raise
+    except ValueError as error:
         raise ValueError(f"{path}: not read as tensors of PyTorch: {error}") from None
     return {name[len("module.") :] if name.startswith("module.") else name: value for name, value in tensors.items()}
 
 
 def _read_zip(path):
-    with zipfile.ZipFile(str(path)) as archive:
+    with open_zip(path) as archive:
         described = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
         if len(described) != 1:
             raise ValueError(f"expected one data.pkl in the archive, found {len(described)}; TorchScript is not read ({HINT})")

@@ -3,13 +3,12 @@
 import hashlib
 import logging
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from cian.base.download import BLOCK, PARTIAL, Unreachable, digest, download
-from cian.base.files import DAMAGED_ZIP
+from cian.base.files import DamagedArchive, open_zip
 from cian.base.locks import locked
 from cian.models.sources import IMAGENET, RANDOM, SEEN, Source, find, in_order, is_source
 
@@ -42,8 +41,8 @@ def check_file(path, source):
     algorithm, expected = source.checksum.split(":")
     try:
         found = _member_digest(path, algorithm) if zipped(path, source) else digest(path, algorithm)
-    except DAMAGED_ZIP as error:
-        raise ValueError(f"{path}: not the file of {source.name}: a damaged archive ({error})") from None
+    except DamagedArchive as error:
+        raise ValueError(f"{error}; not the file of {source.name}") from None
     if not found.startswith(expected):
         raise ValueError(f"{path}: not the file of {source.name}: {algorithm} {found}, expected {expected}")
 
@@ -55,9 +54,9 @@ def zipped(path, source):
 
 def _member_digest(path, algorithm):
     total = hashlib.new(algorithm)
-    with zipfile.ZipFile(str(path)) as archive:
+    with open_zip(path) as archive:
         if len(archive.infolist()) != 1:
-            raise zipfile.BadZipFile(f"{len(archive.infolist())} files, expected one")
+            raise DamagedArchive(f"{path}: {len(archive.infolist())} files, expected one")
         with archive.open(archive.infolist()[0]) as member:
             for block in iter(lambda: member.read(BLOCK), b""):
                 total.update(block)

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import safetensors
 
-from cian.base.files import DAMAGED_ZIP
+from cian.base.files import DamagedArchive, open_zip
 from cian.models.params import is_params, parse_params, widened
 from cian.models.torch_file import is_old, read_torch
 
@@ -67,22 +67,19 @@ def _safe_array(one):
 
 def _is_torch(path):
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except DAMAGED_ZIP:
+    except DamagedArchive:
         return False  # damaged, which is said by whoever reads it
 
 
 def _unzipped(path):
     """The bytes of the one .params file in a zip archive; ValueError names the archive and what it holds instead."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            files = [item for item in archive.infolist() if not item.is_dir()]
-            if len(files) != 1 or not files[0].filename.endswith(".params"):
-                names = ", ".join(item.filename for item in files[:4]) or "nothing"
-                raise ValueError(f"{path}: an archive of {names}; expected one .params file, or a file of torch.save")
-            if files[0].file_size > MOST_UNPACKED:
-                raise ValueError(f"{path}: {files[0].filename} has {files[0].file_size:,} bytes, at most {MOST_UNPACKED:,}")
-            return archive.read(files[0])  # zipfile checks the CRC
-    except DAMAGED_ZIP as error:
-        raise ValueError(f"{path}: a damaged archive ({error})") from None
+    with open_zip(path) as archive:
+        files = [item for item in archive.infolist() if not item.is_dir()]
+        if len(files) != 1 or not files[0].filename.endswith(".params"):
+            names = ", ".join(item.filename for item in files[:4]) or "nothing"
+            raise ValueError(f"{path}: an archive of {names}; expected one .params file, or a file of torch.save")
+        if files[0].file_size > MOST_UNPACKED:
+            raise ValueError(f"{path}: {files[0].filename} has {files[0].file_size:,} bytes, at most {MOST_UNPACKED:,}")
+        return archive.read(files[0])  # zipfile checks the CRC
