@@ -215,11 +215,9 @@ def cells(plan, table):
                 found.append((plan.walk(seed, matching), row, "CAM + RW", "walk.json"))
         elif table in ("VI", "VII"):
             for backbone in plan.cian.backbones:
-                name = LABELS[backbone][0]
-                stage = plan.segmentation(backbone, seed, affinity=False)
-                found.append((stage, f"COMNet (ours), {name}", "val", "val_crf.json"))
-                stage = plan.segmentation(backbone, seed, affinity=True)
-                found.append((stage, f"COMNet (ours) and CIAN, {name}", "val", "val_crf.json"))
+                for affinity, row in ((False, "COMNet (ours)"), (True, "COMNet (ours) and CIAN")):
+                    stage = plan.segmentation(backbone, seed, affinity=affinity)
+                    found.append((stage, f"{row}, {LABELS[backbone][0]}", "val", "val_crf.json"))
     return found
 
 
