@@ -4,6 +4,7 @@ from pathlib import Path
 
 import joblib
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before MXNet reads it; tools that tests start inherit it
     share = joblib.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
@@ -28,3 +29,18 @@ def shared():
     if not (folder / "golden").is_dir():
         pytest.skip(f"no development data at {folder} (set CIAN_SHARED)")
     return folder
+
+
+class FewTestsFirst(LoadFileScheduling):
+    """Files in the order of their number of tests, the fewest first: these have the long tests, which at the end, where
+    LoadFileScheduling has them, leave all processes but one without work."""
+
+    def schedule(self):
+        super().schedule()
+        for name in sorted(self.workqueue, key=lambda name: len(self.workqueue[name])):
+            self.workqueue.move_to_end(name)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return FewTestsFirst(config, log) if config.getoption("dist") == "loadfile" else None

@@ -20,7 +20,16 @@ from cian.models.cian import CIAN, GroupCIAN
 from cian.models.comnet import COMNet
 from cian.models.multi_scale import MultiScale
 
-#: loads an export with nothing but MXNet; arguments: NAME, input .npy, output .npy
+#: kind of export -> options of it
+EXPORTS = {
+    "network": dict(),
+    "probabilities": dict(kind="probabilities", enlarge=True),
+    "labels": dict(kind="labels", enlarge=True, size=(65, 97)),
+    "published": dict(kind="logits", enlarge=True, scales=(0.75, 1.0, 1.25), flip=True),
+    "fixed": dict(scales=(0.5, 1.0), size=(65, 97)),
+}
+
+#: loads exports with nothing but MXNet; arguments: input .npy, NAME ...; writes NAME.npy
 ALONE = """
 import sys
 import numpy as np
@@ -28,15 +37,15 @@ for python_type in (bool, object, int, float, complex, str):
     if python_type.__name__ not in np.__dict__:
         setattr(np, python_type.__name__, python_type)
 import mxnet as mx
-name, source, target = sys.argv[1:]
-x = mx.nd.array(np.load(source))
-one = mx.gluon.SymbolBlock.imports(name + "-symbol.json", ["data"], name + "-0000.params")(x).asnumpy()
-symbol, arguments, auxiliary = mx.model.load_checkpoint(name, 0)
-module = mx.mod.Module(symbol, data_names=["data"], label_names=None)
-module.bind([("data", x.shape)], for_training=False)
-module.set_params(arguments, auxiliary)
-module.forward(mx.io.DataBatch([x]), is_train=False)
-np.save(target, np.stack([one, module.get_outputs()[0].asnumpy()]))
+x = mx.nd.array(np.load(sys.argv[1]))
+for name in sys.argv[2:]:
+    one = mx.gluon.SymbolBlock.imports(name + "-symbol.json", ["data"], name + "-0000.params")(x).asnumpy()
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(name, 0)
+    module = mx.mod.Module(symbol, data_names=["data"], label_names=None)
+    module.bind([("data", x.shape)], for_training=False)
+    module.set_params(arguments, auxiliary)
+    module.forward(mx.io.DataBatch([x]), is_train=False)
+    np.save(name + ".npy", np.stack([one, module.get_outputs()[0].asnumpy()]))
 assert not any(key == "cian" or key.startswith("cian.") for key in sys.modules)
 """
 
@@ -54,33 +63,31 @@ def test_multi_scale_of_free_size_gives_the_same_numbers(net, scales, flip, size
     np.testing.assert_allclose(free.asnumpy(), fixed.asnumpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        dict(),
-        dict(kind="probabilities", enlarge=True),
-        dict(kind="labels", enlarge=True, size=(65, 97)),
-        dict(kind="logits", enlarge=True, scales=(0.75, 1.0, 1.25), flip=True),
-        dict(scales=(0.5, 1.0), size=(65, 97)),
-    ],
-    ids=["network", "probabilities", "labels", "published", "fixed"],
-)
-def test_export_equals_the_network_with_nothing_but_mxnet(net, tmp_path, options):
-    targets, deviation = make(net, tmp_path / "x", **options)
-    assert [path.name for path in targets] == ["x-symbol.json", "x-0000.params"] and deviation <= 1e-5
-    image = random_images(2, 3, 65, 97)
-    np.save(str(tmp_path / "in.npy"), image)
+@pytest.fixture(scope="module")
+def alone(net, tmp_path_factory):
+    """The input, and of every kind of export what it gives for it in a process that has nothing but MXNet."""
+    folder, image = tmp_path_factory.mktemp("alone"), random_images(2, 3, 65, 97)
+    for name, options in EXPORTS.items():
+        targets, deviation = make(net, folder / name, **options)
+        assert [path.name for path in targets] == [f"{name}-symbol.json", f"{name}-0000.params"] and deviation <= 1e-5
+    np.save(str(folder / "in.npy"), image)
     subprocess.run(
-        [sys.executable, "-c", ALONE, str(tmp_path / "x"), str(tmp_path / "in.npy"), str(tmp_path / "out.npy")],
+        [sys.executable, "-c", ALONE, str(folder / "in.npy"), *(str(folder / name) for name in EXPORTS)],
         check=True,
-        cwd=str(tmp_path),
+        cwd=str(folder),
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         timeout=120,
     )
+    return image, {name: np.load(str(folder / f"{name}.npy")) for name in EXPORTS}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_export_equals_the_network_with_nothing_but_mxnet(net, alone, name):
+    image, options = alone[0], EXPORTS[name]
     segmenter = Segmenter(net, mx.cpu(), 65, options.get("scales", (1.0,)), options.get("flip", False))  # the tools' own path
     logits = np.stack([segmenter.logits(x.transpose(1, 2, 0)) for x in image])
     kind = options.get("kind", "logits")
-    for found in np.load(str(tmp_path / "out.npy")):
+    for found in alone[1][name]:
         if kind == "labels":
             assert (found == logits.argmax(axis=1)).mean() > 0.9999
         elif kind == "probabilities":
