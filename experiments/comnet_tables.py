@@ -54,7 +54,7 @@ def parse_args(argv):
         "--segmentation", default=None, help="backbones of Tables VI and VII (default: those of CIAN's Table 4)"
     )
     parser.add_argument("--cam-list", default=None, help="list on which class activation and walk are scored (default: train, "
-                        "where the data set has it, else --list; scenes: --val-list, as 80 training images chose the walk's "
+                        "where the data set has it, else --list; scenes: --val-list, as training images chose the walk's "
                         "thresholds)")  # fmt: skip
     parser.add_argument("--values", choices=("paper", "fewer"), default=None, help="values of N, alpha and k in Tables I, III "
                         "and IV: the paper's 4 + 4 + 6, or 2 + 3 + 2 of them (default: paper; scenes fewer)")  # fmt: skip
