@@ -1,4 +1,4 @@
-"""Fixtures: development data and a browser, where there are; and the processors' threads, shared by the tests' processes."""
+"""Fixtures: development data and a browser, where there are; and the processors, shared by the tests' processes."""
 import os
 from pathlib import Path
 
@@ -7,8 +7,9 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before MXNet reads it; tools that tests start inherit it
-    share = joblib.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+    share = max(1, joblib.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(share))  # processes that a tool starts where a test does not say how many
 
 
 @pytest.fixture(scope="session")

@@ -52,12 +52,11 @@ def test_two_workers_exchange():
     assert errors.startswith("cian launch: ") and errors.count("\n") == 1  # time and memory
 
 
-@pytest.mark.parametrize("death, expected, how", [
-    ("raise RuntimeError('out of luck')", 1, "ended with status 1"),
-    ("import os; os.kill(os.getpid(), 9)", 137, "was killed by SIGKILL")])
-def test_a_dying_worker_stops_all(death, expected, how):
-    code = EXCHANGE.format(between=f"if store.rank == 1: {death}")
-    status, output, errors = finish(start("-n", "2", "--grace", "1", "--", sys.executable, "-c", code))
+@pytest.mark.parametrize("code, expected, how", [
+    (EXCHANGE.format(between="if store.rank == 1: raise RuntimeError('out of luck')"), 1, "ended with status 1"),
+    ("import os; os.kill(os.getpid(), 9)", 137, "was killed by SIGKILL")], ids=["raises", "killed"])
+def test_a_dying_worker_stops_all(code, expected, how):
+    status, output, errors = finish(start("-n", "2", "-s", "1", "--grace", "1", "--", sys.executable, "-c", code))
     assert status == expected
     assert errors.startswith("error: worker ") and errors.endswith(f"{how}; all others were stopped\n")
     assert "pulled" not in output and ("RuntimeError: out of luck" in output) == (expected == 1)

@@ -23,7 +23,7 @@ from cian.training.objectives import SegmentationObjective
 def job(tmp_path_factory):
     """Folder of the data and folder of a finished main job: one epoch each, so the masks are poor but everything is there."""
     data, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
-    generate(data, train=16, val=4, size=80, workers=1)
+    generate(data, train=8, val=4, size=80, workers=1)
     common = ["--preset", "scenes", "--data", data]
     backbone = ["--backbone", "resnet10"]
     small = ["--epochs", "1", "--batch", "8", "--crop", "65", "--workers", "1"]
@@ -155,7 +155,7 @@ def test_predicting_again_keeps_what_is_there_and_refuses_another_checkpoint(job
 def test_training_without_labels_names_the_folder(job, tmp_path):
     data, run = job
     write_label(tmp_path / "x.png", np.zeros((2, 2)))
-    with pytest.raises(FileNotFoundError, match="no file ID.png for 16 of 16 ids"):
+    with pytest.raises(FileNotFoundError, match="no file ID.png for 8 of 8 ids"):
         options = ["--preset", "scenes", "--data", data, "--init", "random", "--output", tmp_path / "run"]
         tool("train", *options, "--seeds", tmp_path)
     assert not Path(tmp_path / "run").exists()

@@ -20,8 +20,8 @@ from cian.models.checkpoint import named_arrays, save_checkpoint
 
 PREDICT = ROOT / "tools" / "predict.py"
 OPTIONS = ["--preset", "scenes", "--test-size", "65", "--crf-iterations", "0", "--flip", "no", "--scales", "1"]
-LARGE = (12000, 9000)  # width and height: 108 million pixels, 432 MB when they are decoded at 4 bytes a pixel
-MORE = 320  # MB that such a JPEG may take beyond a small one; its label map alone is 108
+LARGE = (9000, 6750)  # width and height: 61 million pixels, 243 MB when they are decoded at 4 bytes a pixel
+MORE = 190  # MB that such a JPEG may take beyond a small one; its label map alone is 61
 
 
 @pytest.fixture(scope="module")
