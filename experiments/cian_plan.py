@@ -53,18 +53,22 @@ class Plan(DataStages):
         )  # fmt: skip
 
     def training(self, backbone, seed, losses, grouping="common", ratio="0", second_round=False, labels=None, affinity=True,
-                 filtered=False):  # fmt: skip
+                 filtered=False, true_masks=False):  # fmt: skip
         """Training of one row with one seed.
 
         filtered: the labels of the second round hold no class that the image's tags do not name, unlike the published ones.
-        labels: (stage, its folder of label images) to train on instead of the seeds. affinity False: plain DeepLab-LargeFOV.
+        labels: (stage, its folder of label images) to train on instead of the seeds; true_masks: the data set's own masks.
+        affinity False: plain DeepLab-LargeFOV.
         """
-        changes = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed, affinity=affinity)
+        changes, more = dict(backbone=backbone, losses=losses, grouping=grouping, seed=seed, affinity=affinity), {}
         if second_round:
             labels = self.labels(backbone, seed, losses, grouping, ratio, filtered)
             init = checkpoint(labels.needs[0], "cian", Segmentation, self.args.preset, backbone)
             identity, needs, given = labels.name, [labels], ("--round", "2", "--labels", labels.folder / "pred_crf")
             changes["round"] = 2
+        elif true_masks:
+            init, identity, needs = self.start(backbone)
+            given, more = ("--labels", self.dataset.mask_folder), {"labels": "true masks"}
         else:
             seeds = self.seeds(ratio) if labels is None else labels[0]
             init, identity, needs = self.start(backbone)
@@ -75,9 +79,9 @@ class Plan(DataStages):
         variant = (
             (losses if affinity else "largefov") + suffix("-random", grouping == "random") + suffix(f"-{ratio}", ratio != "0")
         )
-        variant += suffix("+rt", second_round) + suffix("-filtered", filtered) + f"-s{seed}"
+        variant += suffix("-truth", true_masks) + suffix("+rt", second_round) + suffix("-filtered", filtered) + f"-s{seed}"
         inference = Inference.preset(self.args.preset, **NAMED_BY.get(self.args.preset, {}))
-        content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity}
+        content = {"settings": settings_record(settings), "inference": settings_record(inference), "init": identity, **more}
 
         def commands(folder):
             yield tool("train", *self.options, *self.tags, "--list", self.args.list, *words, *given, "--init", init,

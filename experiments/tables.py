@@ -32,6 +32,8 @@ def parse_args(argv):
     parser.add_argument("--test-list", default="test", help="list for the server's archive, if there is one (default: test)")
     parser.add_argument("--filter-tags", action="store_true", help="Table 2: another second round, on labels without the "
                         "classes that an image's tags do not name (not in the paper)")  # fmt: skip
+    parser.add_argument("--truth", action="store_true", help="Table 2: also plain DeepLab-LargeFOV trained on the true "
+                        "masks: what this network and schedule can reach (not in the paper)")  # fmt: skip
     return complete(parser, parser.parse_args(argv))
 
 
@@ -49,6 +51,9 @@ def cells(plan, table):
             if args.filter_tags:
                 stage = plan.masks(first, seed, "ce+cp", second_round=True, filtered=True)
                 rows.append(("+ RT, labels filtered by tags", stage))
+            if args.truth:
+                stage = plan.masks(first, seed, "baseline", affinity=False, true_masks=True)
+                rows.append(("LargeFOV on the true masks", stage))
             found += [(stage, row, None, "val_crf.json") for row, stage in rows]
             found += [(stage, row, "mIoU, no CRF", "val.json") for row, stage in rows]
         elif table == "3":

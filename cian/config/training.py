@@ -57,7 +57,7 @@ class Segmentation(Training):
 
     presets = {
         "voc12": {},
-        "animals": dict(backbone="squeezenet1.1", crop=161, batch=8, epochs=4, optimizer="adam", lr=1e-4),
+        "animals": dict(backbone="squeezenet1.1", crop=161, batch=8, epochs=20, optimizer="adam", lr=1e-4),
         "scenes": dict(
             backbone="resnet10",
             crop=129,

@@ -157,11 +157,11 @@ def test_the_scripts_are_sound(name, wanted):
 
 
 #: trainings of CIAN's second round at version 0.1, whose runs count as finished to this day (of scenes since its labels are
-#: made with padding, FIDELITY row 25), and of COMNet's segmentation since its classifiers are scored on a list of their own
-#: (rows C12 to C15)
+#: made with padding, FIDELITY row 25; of animals since they are trained for 20 epochs), and of COMNet's segmentation since its
+#: classifiers are scored on a list of their own (rows C12 to C15)
 NAMES = {
     "voc12": ("cian_resnet101_data_ce+cp+rt-s0-2bf379d6", "cian_resnet50_data_ce+cp-s0-488be8ea"),
-    "animals": ("cian_squeezenet1.1_data_ce+cp+rt-s0-128900b7", "cian_squeezenet1.1_data_ce+cp-s0-706b0e7b"),
+    "animals": ("cian_squeezenet1.1_data_ce+cp+rt-s0-ae7ab2ea", "cian_squeezenet1.1_data_ce+cp-s0-af2c2688"),
     "scenes": ("cian_resnet10_data_ce+cp+rt-s0-121bebce", "cian_resnet10_data_ce+cp-s0-bc4d59d6"),
 }
 
@@ -206,3 +206,17 @@ def test_the_filtered_second_round_is_one_more_row(data, tmp_path):
     filtered, published = (both[row].needs[0].needs[0] for row in ("+ RT, labels filtered by tags", "+ RT"))
     assert "--filter-tags" in filtered.commands[0] and "--filter-tags" not in published.commands[0]
     assert filtered.needs[0].name == published.needs[0].name and filtered.name != published.name
+
+
+def test_the_true_masks_are_one_more_row_of_plain_largefov(data, tmp_path):
+    plan = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet50", "--truth")
+    rows = {cell[1]: cell[0] for cell in tables.cells(plan, "2")}
+    (trained,) = rows["LargeFOV on the true masks"].needs
+    (words,) = trained.commands
+    assert words[words.index("--labels") + 1] == str(data / "SegmentationClassAug") and trained.needs == ()
+    assert words[words.index("--affinity") + 1] == "no" and words[words.index("--losses") + 1] == "baseline"
+    assert trained.name != rows["Baseline"].needs[0].name and "_largefov-truth-s1-" in trained.name
+    without = plan_of(data, tmp_path, "--seeds", "1", "--backbones", "resnet50")
+    assert [cell[0].name for cell in tables.cells(without, "2")] == [
+        cell[0].name for cell in tables.cells(plan, "2") if cell[1] != "LargeFOV on the true masks"
+    ]
