@@ -2,8 +2,9 @@
 
 `experiments/comnet.sh` sets up the environment and calls this. Class activation and walk are trained on --list and scored on
 --cam-list (VOC: train, 1464 images, as in the paper), at the best threshold, and at 0.15, IRN's. All rows make equally many
-updates. Tables I, III and IV vary one matching alone, as the paper's numbers show; Table II has two rows more than the paper,
-which tell the matching from what comes with it: the baseline on groups with a common class, and inter-matching at test only.
+updates. Tables I, III and IV vary one matching alone, as the paper's numbers show; Table II has three rows more than the paper,
+which tell the matching from what comes with it: the baseline on groups with a common class, and inter-matching at test only and
+in training only.
 Table VI trains plain DeepLab-LargeFOV on the masks of the walk, and beside it CIAN, which neither paper has; VII is VI on COCO.
 """
 
@@ -18,16 +19,19 @@ from cian.base.files import read_json
 from cian.base.parser import Parser
 from cian.base.runs import settings_record
 from cian.config import BoundaryTraining, Matching, Refinement, Seeding
+from cian.report.findings import AT_TEST, GROUPED, IN_TRAINING
 
 TABLES = ("I", "II", "III", "IV", "V", "VI", "VII")
 REPORT = "report"
-#: table -> its rows of one matching each: the settings that they change; `at_test`: a matching that the training did not have
+#: table -> its rows of one matching each: the settings that they change; `at_test`: the matching of the maps, where it is not
+#: that of the training
 ROWS = {
     "I": {"baseline": dict(matching="none")},
     "II": {
         "Baseline": dict(matching="none"),
-        "Baseline, groups with a common class": dict(matching="none", grouping="common"),
-        "Baseline, inter-matching at test only": dict(matching="none", at_test="inter"),
+        GROUPED: dict(matching="none", grouping="common"),
+        AT_TEST: dict(matching="none", at_test="inter"),
+        IN_TRAINING: dict(matching="inter", at_test="none"),
         "Baseline + inter-matching": dict(matching="inter"),
         "Baseline + intra-matching": dict(matching="intra"),
         "Baseline + inter-matching + intra-matching": dict(matching="both"),
@@ -90,7 +94,7 @@ class COMNetPlan(DataStages):
     def scoring_list(self):
         """The list that class activation is scored on where no option says it."""
         if self.args.preset == "scenes":
-            return self.args.val_list  # which of the training images chose the walk's thresholds is not known
+            return self.args.val_list  # training images chose the walk's thresholds
         return SCORED if (self.data / "ImageSets" / "Segmentation" / f"{SCORED}.txt").is_file() else self.args.list
 
     def masks_of(self, ids):
@@ -106,7 +110,7 @@ class COMNetPlan(DataStages):
     def classifier(self, seed, at_test=None, **changes):
         """A classifier with some settings changed, class activation maps of --cam-list in FOLDER/maps/cam, and their scores.
 
-        at_test: the stage only makes and scores maps, with this matching, of the classifier without.
+        at_test: the stage only makes and scores maps, with this matching, of the classifier with the other settings.
         """
         settings = Matching.preset(self.args.preset)
         size = changes.get("group_size", settings.group_size)

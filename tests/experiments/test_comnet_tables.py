@@ -11,8 +11,9 @@ from table_scripts import PAPER, arguments, comnet_tables, in_order, three_image
 from cian.base.files import write_json, write_text
 from cian.data.images import write_label
 from cian.data.voc import VOC_CLASSES
+from cian.report.findings import AT_TEST, GROUPED, IN_TRAINING
 
-OWN_ROWS = ("Baseline, groups with a common class", "Baseline, inter-matching at test only")  # not in the paper
+OWN_ROWS = (GROUPED, AT_TEST, IN_TRAINING)  # not in the paper
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_trainings_are_shared_between_the_tables(data, tmp_path):
     order = in_order([cell[0] for table in comnet_tables.TABLES[:-1] for cell in comnet_tables.cells(plan, table)])
     kinds = [stage.name.split("_")[0] for stage in order]
     # none, inter, intra, both, none in groups; N = 3, 4, 5; three further alphas; five further k
-    expected = {"comnet": 2 * (5 + 3 + 3 + 5), "maps": 2, "walk": 4, "cian": 4, "masks": 4}
+    expected = {"comnet": 2 * (5 + 3 + 3 + 5), "maps": 4, "walk": 4, "cian": 4, "masks": 4}
     assert {kind: kinds.count(kind) for kind in set(kinds)} == expected
 
 
@@ -111,13 +112,15 @@ def test_training_and_scoring_list_are_two(data, tmp_path):
 def test_rows_differ_in_what_they_name(data, tmp_path):
     plan = plan_of(data, tmp_path, "--seeds", "4", "--tags", str(data / "tags.csv"))
     stages = {row: stage for stage, row, _, _ in comnet_tables.cells(plan, "II")}
-    baseline, grouped, at_test = (stages[row] for row in ("Baseline", *OWN_ROWS))
+    baseline, grouped, at_test, in_training = (stages[row] for row in ("Baseline", *OWN_ROWS))
     differ = set(words_of(grouped, "train_cam")[0]) ^ set(words_of(baseline, "train_cam")[0])
     assert differ == {"--grouping", "common", str(grouped.folder), str(baseline.folder)}
     assert at_test.needs == (baseline,) and not words_of(at_test, "train_cam")
     made = words_of(at_test, "make_seeds")[0]
     assert option(made, "--matching") == "inter"
     assert option(made, "--checkpoint") == str(baseline.folder / "comnet_resnet50v1b-0004.params")
+    assert in_training.needs == (stages["Baseline + inter-matching"],) and not words_of(in_training, "train_cam")
+    assert option(words_of(in_training, "make_seeds")[0], "--matching") == "none"
     for tool in ("train_cam", "make_seeds"):
         assert option(words_of(baseline, tool)[0], "--tags") == str(data / "tags.csv")
     assert stages["Baseline"].name != comnet_tables.cells(plan_of(data, tmp_path, "--seeds", "4"), "II")[0][0].name
