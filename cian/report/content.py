@@ -122,7 +122,7 @@ def answer(entries):
 
 def findings_table(entries):
     """Findings, one a line."""
-    columns = ("what the paper says", "measured", "difference", "95 % interval", "in the paper", "each pair, by seed")
+    columns = ("what is compared", "measured", "difference", "95 % interval", "in the paper", "each pair, by seed")
     rows = []
     for e in entries:
         digits = DIFFERENCE_DIGITS.get(e.unit, 3)

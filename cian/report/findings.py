@@ -6,7 +6,15 @@ where levels cannot. A pair of runs is two rows with the same seed; the interval
 
 from typing import NamedTuple, Optional, Tuple
 
-from cian.report.numbers import BACKBONE_COLUMN, PAPER_BACKBONE, WITHOUT_CRF, WITHOUT_CRF_IN_TABLE_4, Sample, Spread
+from cian.report.numbers import (
+    BACKBONE_COLUMN,
+    NOT_IN_PAPER,
+    PAPER_BACKBONE,
+    WITHOUT_CRF,
+    WITHOUT_CRF_IN_TABLE_4,
+    Sample,
+    Spread,
+)
 
 LARGER, SMALLER, UNCLEAR, SINGLE = "larger", "smaller", "not distinguishable", "one pair, no interval"
 UNPAIRED = "no seed in common"
@@ -151,7 +159,8 @@ def findings_of(results, paper):
     for claim, label, first, second in pairs_of(results.table, results.cells, paper):
         (one, unit, _), (other, _, _) = (published_of(results.table, cell, paper) for cell in (first, second))
         published = one - other if one is not None and other is not None else None
-        samples = [results.cells.get(cell) for cell in (first, second)]
+        own = {sample.measurements[0].cell[1:]: sample for sample, why in results.further if why == NOT_IN_PAPER}
+        samples = [results.cells.get(cell, own.get(cell)) for cell in (first, second)]
         measured, paired, seeds = None, None, ()
         if all(samples):
             measured = samples[0].spread.mean - samples[1].spread.mean

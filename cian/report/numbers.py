@@ -149,7 +149,7 @@ def pool(table, data, measurements, paper):
     for found in measurements:
         cells.setdefault((found.row, found.column, found.unit, misfit(found, paper)), []).append(found)
     for (row, column, _, reason), candidates in cells.items():
-        kept, rivals = one_a_seed(candidates, results.warnings)
+        kept, rivals, older = one_a_seed(candidates, results.warnings)
         if kept and not reason:
             results.cells[row, column] = Sample(kept)
         elif kept and reason == NOT_IN_PAPER:
@@ -157,6 +157,7 @@ def pool(table, data, measurements, paper):
         else:
             results.further.extend((Sample((found,)), reason) for found in kept)
         results.further.extend((Sample((rival,)), "several numbers for this seed") for rival in rivals)
+        results.further.extend((Sample((one,)), "there is a newer number for this seed") for one in older)
         if reason not in ("", NOT_IN_PAPER):
             results.warnings.append(f"{row}, {column}: {reason}; not compared, see the further measurements.")
     used = {f"{row}, {column}": sample.measurements for (row, column), sample in results.cells.items()}
@@ -201,12 +202,20 @@ def unit_of(cell, paper):
 
 
 def one_a_seed(candidates, warnings):
-    """(measurements, one a seed, ascending; those whose seed has several numbers) of one cell; warnings are appended."""
-    by_seed, kept, rivals = {}, [], []
+    """Measurements of one cell: one a seed, ascending; those whose seed has several; older ones. Warnings are appended.
+
+    Of a seed's numbers those of the latest day count; the day of the earliest was not recorded.
+    """
+    by_seed, kept, rivals, older = {}, [], [], []
     for found in candidates:
         by_seed.setdefault(found.seeds, []).append(found)
-    for seeds, found in sorted(by_seed.items()):
+    for seeds, every in sorted(by_seed.items()):
+        last = max(one.date or "" for one in every)
+        found = [one for one in every if (one.date or "") == last]
+        older.extend(one for one in every if (one.date or "") < last)
         name = f"{found[0].row}, {found[0].column}, {seed_text(seeds)}"
+        if len(found) < len(every):
+            warnings.append(f"{name}: {len(every) - len(found)} older than {last}, not counted; see the further measurements.")
         if len({(one.value, one.run) for one in found}) == 1:
             kept.append(found[0])
             if len(found) > 1:
@@ -215,7 +224,7 @@ def one_a_seed(candidates, warnings):
             rivals.extend(found)
             listed = "; ".join(f"{one.value:g} {one.unit} of {one.run}" for one in found)
             warnings.append(f"{name}: several numbers ({listed}); this seed is left out of the mean.")
-    return tuple(kept), rivals
+    return tuple(kept), rivals, older
 
 
 def check_settings(name, measurements, warnings):

@@ -39,7 +39,7 @@ def test_findings_come_first(paper):
     document, _ = build_report(results(), paper)
     page = Page(to_html(document))
     assert page.sections[0] == "findings" and [h.anchor for h in document.every(Heading)][:2] == ["findings", "cian-1"]
-    rows = table_with(page, "what the paper says")
+    rows = table_with(page, "what is compared")
     assert [row[:6] for row in rows[1:]] == [
         ["a loss on the cross-image prediction helps: +\xa0CE − Baseline, CRF", "one pair, no interval", "+0.50", "", "+0.8",
          "0: +0.50"],
@@ -63,11 +63,11 @@ def test_clear_differences_are_named(paper):
         "CIAN: 3 differences. As the paper says: + CP − Baseline, CRF. Against the paper: + RT − + CP, CRF; "
         "+ RT − Baseline, CRF." in " ".join(page.text)
     )
-    words = [row[1] for row in table_with(page, "what the paper says")[1:]]
+    words = [row[1] for row in table_with(page, "what is compared")[1:]]
     assert words == ["larger", "smaller", "smaller"]
     two = [one for one in found if one.seeds != (2,)]
     page = Page(to_html(build_report(two, paper)[0]))
-    assert table_with(page, "what the paper says")[1][1] == "larger (two pairs)"
+    assert table_with(page, "what is compared")[1][1] == "larger (two pairs)"
 
 
 def test_the_head_says_when_where_and_by_which_code(paper):

@@ -6,7 +6,7 @@ import pytest
 from report_pages import ROOT, measured
 
 from cian.base.results import read_paper
-from cian.report.findings import all_findings, findings_of
+from cian.report.findings import AT_TEST, GROUPED, IN_TRAINING, all_findings, findings_of
 from cian.report.numbers import NOT_IN_PAPER, Spread, collect, data_name
 from cian.report.text import SourceList, difference_text, interval_text, paper_text, rounded, signed, spread_text
 
@@ -211,6 +211,29 @@ def test_two_numbers_for_one_seed(paper):
         assert len(results.warnings) == 1 and "this seed is left out of the mean" in results.warnings[0]
     (results,) = collect([same, rival], paper)
     assert not results.cells and len(results.further) == 2
+
+
+def test_the_newer_number_of_a_seed_counts(paper):
+    old, new = measured("CIAN 2", "+ CP", "mIoU", 40.0), measured("CIAN 2", "+ CP", "mIoU", 41.0, run="other-run")
+    for date in (None, "2026-11-27"):  # the earliest have no date
+        found = [dataclasses.replace(new, date="2026-11-28"), dataclasses.replace(old, date=date)]
+        (results,) = collect(found, paper)
+        assert results.cells[CP].by_seed == {(0,): 41.0}
+        assert [(s.spread.values, why) for s, why in results.further] == [((40.0,), "there is a newer number for this seed")]
+        assert results.warnings == ["+ CP, mIoU, seed 0: 1 older than 2026-11-28, not counted; see the further measurements."]
+
+
+def test_rows_of_ours_are_compared_with_the_papers(paper):
+    levels = {"Baseline": 40.0, GROUPED: 41.0, AT_TEST: 43.0, IN_TRAINING: 36.0, "Baseline + inter-matching": 37.0}
+    found = [measured("COMNet II", row, "mIoU", level + seed, seed) for row, level in levels.items() for seed in (0, 1)]
+    entries = {e.label: (e.paired.mean, e.paper is None) for e in all_findings(collect(found, paper), paper)}
+    assert entries == {
+        "inter-matching − baseline": (-3.0, False),
+        "common-class batches − baseline": (1.0, True),
+        "matching at test only − baseline": (3.0, True),
+        "in training only − common-class batches": (-5.0, True),
+        "both times − common-class batches": (-4.0, True),
+    }
 
 
 def test_mixed_data_settings_and_backbones_are_told(paper):
