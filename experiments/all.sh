@@ -10,15 +10,16 @@ set -euo pipefail
 script=all
 # shellcheck source=experiments/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-preset=scenes dry_run=() words=("$@")
+preset=scenes first=() words=("$@")
 for i in "${!words[@]}"; do
     case "${words[i]}" in
         --data) [[ "$preset" != scenes ]] || preset=voc12 ;;
         --preset) preset="${words[i + 1]:-}" ;;
-        --dry-run) dry_run=(--dry-run) ;;
+        --results) first+=(--results "${words[i + 1]:-}") ;;
+        --dry-run) first+=(--dry-run) ;;
         -h | --help) show_help "$0"; table_options; exit 0 ;;
     esac
 done
-bash "$root/experiments/table1.sh" --preset "$preset" "${dry_run[@]}"
-[[ -z "${dry_run[*]}" ]] || bash "$root/experiments/setup.sh"
+bash "$root/experiments/table1.sh" --preset "$preset" "${first[@]}"
+[[ " ${first[*]} " != *" --dry-run "* ]] || bash "$root/experiments/setup.sh"
 exec "$root/.venv/bin/python" "$root/experiments/tables.py" 2 3 4 5 figures report "$@"

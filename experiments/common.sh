@@ -126,10 +126,11 @@ table_options() {
 
   --preset voc12|animals|scenes   set of defaults (default: voc12 with --data, scenes without)
   --data ROOT                     data set in VOC layout (default: generated scenes)
-  --init WEIGHTS                  ImageNet weights, or BACKBONE=WEIGHTS,...
+  --init WEIGHTS                  ImageNet weights of every backbone, the classifier's too; where there are several (voc12)
+                                  BACKBONE=WEIGHTS,... (default: the sources of the preset, see cian weights list)
   --cam-init WEIGHTS              the same for the classifier
   --backbones NAME,...            backbones (default: the preset's)
-  --random-seeds "0 1 2"          a repetition of the trainings for each of these seeds
+  --random-seeds "0 1 2"          a repetition of the trainings for each of these seeds (default: "0 1 2"; comnet.sh: 0)
   --list NAME, --val-list NAME    training ids and ids that are scored (default: train_aug, val)
   --tags FILE                     image tags, cls_labels.npy or a CSV (default: the data set's own)
   --devices gpu0,gpu1,...         or cpu (default: all GPUs, else cpu)
@@ -137,5 +138,16 @@ table_options() {
   --runs FOLDER                   of all runs (default: runs)
   --results FOLDER                of the numbers (default: experiments/results/PRESET)
   --dry-run                       only print the stages and their commands
+ of table2.sh and all.sh:
+  --truth                         Table 2: also plain LargeFOV trained on the true masks
+  --filter-tags                   Table 2: also a second round on labels without classes that the tags do not name
+ of table5.sh and all.sh:
+  --test-list NAME                list for the server's archive (default: test)
+ of comnet.sh:
+  --cam-list NAME                 list on which class activation and walk are scored (default: train, where the data set has
+                                  it, else --list; scenes: --val-list)
+  --cam-scales A,B                scales of the class activation (default: the preset's)
+  --segmentation NAME,...         backbones of Tables VI and VII (default: those of CIAN's Table 4)
+  --values paper|fewer            values of N, alpha and k (default: paper; scenes fewer)
 END
 }

@@ -61,7 +61,7 @@ def parse_args(argv):
                         "where the data set has it, else --list; scenes: --val-list, as training images chose the walk's "
                         "thresholds)")  # fmt: skip
     parser.add_argument("--values", choices=("paper", "fewer"), default=None, help="values of N, alpha and k in Tables I, III "
-                        "and IV: the paper's 4 + 4 + 6, or 2 + 3 + 2 of them (default: paper; scenes fewer)")  # fmt: skip
+                        "and IV: the paper's 4 + 4 + 6, or 2 + 2 + 2 of them (default: paper; scenes fewer)")  # fmt: skip
     args = complete(parser, parser.parse_args(argv))
     args.values = args.values or ("fewer" if args.preset == "scenes" else "paper")
     unknown = [name for name in args.wanted if name not in (*TABLES, REPORT)]

@@ -27,6 +27,7 @@ from cian.config import PRESETS, hide
 from cian.data.voc import VOC_CLASSES, open_dataset
 from cian.models.sources import IMAGENET, RANDOM
 from cian.scenes import generate as scenes
+from cian.seeds.seeds import substituted_ids
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
@@ -205,6 +206,22 @@ def check_first(plan, stages):
     found = check_inputs.check(plan.data, args.list, args.val_list, args.tags, classes, None, args.devices, plan.runs)
     if not found.val_masks:
         raise FileNotFoundError(f"{plan.dataset.mask_folder}: no masks of {args.val_list}, with which the tables are measured")
+    missing = [image_id for image_id in trained_on(plan, todo) if not plan.dataset.mask_path(image_id).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{plan.dataset.mask_path(missing[0])}: no such mask, on which --truth or Table 4 train ({len(missing)} missing)"
+        )
+
+
+def trained_on(plan, stages):
+    """The images whose true masks some stages train on, sorted."""
+    ids, found = plan.dataset.read_ids(plan.args.list), set()
+    for words in ([str(word) for word in words] for stage in stages for words in stage.commands):
+        if ("--labels", str(plan.dataset.mask_folder)) in zip(words, words[1:]):
+            found.update(ids)
+        elif "--substitute" in words:
+            found.update(substituted_ids(ids, float(words[words.index("--substitute") + 1])))
+    return sorted(found)
 
 
 def carry_out(plan, stages, cells, measurements, commands, folders):

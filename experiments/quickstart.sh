@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job: from image tags to masks. Set-up, classifier, seeds, round one, pseudo labels, round two, a table and pictures.
-#   bash experiments/quickstart.sh                                                    generated scenes, 10 minutes on 2 cores
+#   bash experiments/quickstart.sh                                                    generated scenes, 4 to 10 minutes on 2 cores
 #   bash experiments/quickstart.sh --data ROOT --preset animals|voc12                 a data set in VOC layout
 # --init WEIGHTS: a file, or SOURCE:NAME of `cian weights list`; without it the preset's sources in their order (imagenet).
 # Further options: --output FOLDER (default runs/quickstart_PRESET), --classes a,b,c (the mean is over these), --list LIST and
@@ -41,7 +41,7 @@ check_inputs "${starts[@]}"
 # score [option ...]: compare masks with the truth, where there is one
 score() { tool evaluate --ground-truth "$masks" "${over_classes[@]}" "$@"; }
 
-# train RUN SEEDS INIT [option ...]: train, then predict and score the validation list
+# round RUN LABELS INIT [option ...]: train, then predict and score the validation list
 round() {
     local run="$1" seeds="$2" start="$3"; shift 3
     tool train --preset "$preset" --backbone "$backbone" --data "$data" --list "$list" --labels "$seeds" --init "$start" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv in the repository with pinned dependencies and this package; nothing to do (well under a second) when it is
-# current. Called by experiments/quickstart.sh and tests/run.sh; then use .venv/bin/python.
+# current. Called by all scripts of experiments and by tests/run.sh; then use .venv/bin/python.
 #   PYTHON=/path/to/python3   the interpreter to use (3.8 to 3.12), otherwise the first suitable one on PATH
 #   CIAN_SET=cpu|gpu          overrules the choice between requirements-cpu.txt and requirements.txt
 #   CIAN_SET=system           takes the MXNet 1.9.1 that the interpreter has (NVIDIA's container, an own build) and leaves it as it

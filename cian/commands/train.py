@@ -16,7 +16,7 @@ from cian.training.objectives import SegmentationObjective, multi_hot
 from cian.training.tool import Training, add_training_options
 from cian.training.validation import Validation
 
-EXAMPLE = """cian train --data VOC2012 --labels runs/seeds/seeds --init gluoncv:resnet101_v2 --output runs/round1"""
+EXAMPLE = """cian train --data VOC2012 --labels runs/seeds/seeds --init imgclsmob:preresnet101b --output runs/round1"""
 
 
 def make_parser():

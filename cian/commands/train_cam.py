@@ -25,7 +25,8 @@ from cian.seeds.classifiers import SETTINGS, score_worker
 from cian.training.objectives import ClassifierObjective, MatchingObjective, multi_hot
 from cian.training.tool import Training, add_training_options
 
-EXAMPLE = """cian train_cam --data VOC2012 --init gluoncv:vgg16 --val-list val --output runs/cam"""
+EXAMPLE = """cian train_cam --data VOC2012 --init imgclsmob:vgg16 --val-list val --output runs/cam
+cian train_cam --method comnet --data VOC2012 --init imgclsmob:resnet50b --output runs/comnet"""
 
 
 def make_parser(method="cam"):

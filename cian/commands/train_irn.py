@@ -20,7 +20,7 @@ from cian.inference.cam_labels import write_confident_label
 from cian.training.boundary import BoundaryObjective, load_backbone
 from cian.training.tool import Training, add_training_options
 
-EXAMPLE = """cian train_irn --data VOC2012 --cams runs/seeds/cam --init gluoncv:resnet50_v1b --output runs/irn"""
+EXAMPLE = """cian train_irn --data VOC2012 --cams runs/seeds/cam --init imgclsmob:resnet50b --output runs/irn"""
 
 
 def make_parser():

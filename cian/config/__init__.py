@@ -1,7 +1,8 @@
 """Settings as frozen dataclasses with presets; the command lines of the tools are made from them.
 
 `voc12` is the published configuration and the default. `animals` (real VOC images of five animals and persons) and `scenes`
-(generated images) are for machines without a GPU; how their values were chosen: experiments/results/NOTES.md.
+(generated images) are for machines without a GPU; how their values were chosen:
+experiments/results/NOTES.md, cian/FIDELITY.md (Test sizes, C14).
 """
 
 from cian.config.arguments import add_arguments, from_arguments, hide

@@ -15,7 +15,7 @@ class Seeding(Settings):
         (0.5, 1.0, 1.5, 2.0), "scales of the image whose class activation maps are added", above=0, most=16
     )
     cam_threshold: float = setting(0.3, "foreground where the class activation (CAM) is at least this", least=0, most=1)
-    saliency: str = setting("", "method of the embedded saliency; empty: the default of cian.seeds.saliency")
+    saliency: str = setting("", "method of the embedded saliency: mbd-warm, mbd, rbd or frequency-tuned; empty: mbd-warm")
     saliency_threshold: float = setting(
         -1.0, "background where saliency is at most this; below 0: the method's own (0.06 for DRFI maps in the paper)", most=1
     )

@@ -2,8 +2,8 @@
 
 The defaults are those of its published code (`run_sample.py`). `animals` and `scenes` are for machines without a GPU; they
 leave out the displacement branch, on which masks of classes do not depend and which takes three quarters of a step's time. The
-thresholds of `scenes` suit its broad class activation, and its fewer steps its small images; they were chosen on 80 of its
-training images, so the tables score the walk on others (FIDELITY row C14).
+thresholds of `scenes` suit its broad class activation, and its fewer steps its small images; the walk's threshold and
+steps were chosen on the first 200 of its training images, so the tables score the walk on others (FIDELITY row C14).
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from small_training import ROOT
-from table_scripts import plan_module
+from table_scripts import comnet_tables, plan_module, tables
 
 COMMON = ROOT / "experiments" / "common.sh"
 
@@ -90,11 +90,19 @@ def test_help_installs_and_writes_nothing(tmp_path, name):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_help_of_the_table_scripts_names_the_options_of_all(tmp_path):
-    told = set(re.findall(r"--[a-z-]+", bash("table_options", tmp_path)))
+def test_help_of_the_table_scripts_names_all_options(tmp_path, capsys):
+    """First those of all, then those of some scripts: each part names in its first columns what the programs know."""
+    parts = re.split(r"^ of .*\n", bash("table_options", tmp_path), flags=re.MULTILINE)
+    told = [{name for line in part.splitlines() for name in re.findall(r"--[a-z-]+", line[:32])} for part in parts]
     parser = argparse.ArgumentParser()
     plan_module.add_options(parser, "0", "")
-    assert {name for action in parser._actions for name in action.option_strings} - {"-h", "--help"} == told
+    common = {name for action in parser._actions for name in action.option_strings} - {"-h", "--help"}
+    assert told[0] == common and len(told) == 4
+    for script, own in ((tables, told[1] | told[2]), (comnet_tables, told[3])):
+        with pytest.raises(SystemExit):
+            script.parse_args(["--help"])
+        known = set(re.findall(r"^  (?:-., )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
+        assert known - common - {"--help", "--quiet", "--version"} == own
 
 
 @pytest.mark.parametrize("name", ["quickstart", "seeds"])

@@ -220,3 +220,19 @@ def test_the_true_masks_are_one_more_row_of_plain_largefov(data, tmp_path):
     assert [cell[0].name for cell in tables.cells(without, "2")] == [
         cell[0].name for cell in tables.cells(plan, "2") if cell[1] != "LargeFOV on the true masks"
     ]
+
+
+def test_true_masks_that_are_missing_are_told_before_the_first_stage(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan_module.check_inputs, "check_weights", lambda *_: [1])
+    ran = []
+    monkeypatch.setattr(plan_module, "run_plan", lambda *_: ran.append(1))
+    (data / "SegmentationClassAug" / "a.png").unlink()
+    words = arguments(data, tmp_path, "--seeds", "0", "--backbones", "resnet50")
+    tables.main(["2", *words])
+    assert ran == [1]
+    with pytest.raises(FileNotFoundError, match=r"a\.png: no such mask, on which --truth or Table 4 train \(1 missing\)"):
+        tables.main(["2", *words, "--truth"])
+    plan = plan_of(data, tmp_path, "--seeds", "0", "--backbones", "resnet50")
+    stages = [plan.seeds(ratio) for ratio in ("0", "1")]
+    assert [plan_module.trained_on(plan, [stage]) for stage in stages] == [[], ["a", "b"]]
+    assert ran == [1]
