@@ -6,6 +6,8 @@ import joblib
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+os.environ.update(LC_ALL="C", PYTHONUTF8="1")  # a locale that is not installed makes every bash say so
+os.environ["no_proxy"] = "*"  # servers of tests are on this machine
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before MXNet reads it; tools that tests start inherit it
     share = max(1, joblib.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     os.environ.setdefault("OMP_NUM_THREADS", str(share))
@@ -30,6 +32,13 @@ def shared():
     if not (folder / "golden").is_dir():
         pytest.skip(f"no development data at {folder} (set CIAN_SHARED)")
     return folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """-n auto: a process for each processor that this container may use, as long as there are 3 GB for each."""
+    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else float("inf")
+    return max(1, min(joblib.cpu_count(), int(pages * os.sysconf("SC_PAGE_SIZE") // 3e9)))
 
 
 class FewTestsFirst(LoadFileScheduling):

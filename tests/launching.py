@@ -33,7 +33,7 @@ def start(*arguments):
                             stderr=subprocess.PIPE, universal_newlines=True)
 
 
-def finish(process, timeout=90):
+def finish(process, timeout=600):
     try:
         output, errors = process.communicate(timeout=timeout)
     finally:

@@ -32,13 +32,19 @@ def command(data, output, *options):
     ]
 
 
+def stopped(number, steps, verb, *words):
+    """Run a training that sends itself a signal after some steps; its exit status, negative if the signal ended it."""
+    command = [sys.executable, str(ROOT / "tests" / "stopping_training.py"), str(int(number)), str(steps), verb, *words]
+    return subprocess.run(command, capture_output=True, timeout=600, env=dict(os.environ, PYTHONPATH=str(ROOT))).returncode
+
+
 def run(data, output, *options, before=(), threads=None):
     """Run the small training to its end; its finished process."""
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return subprocess.run(
-        list(before) + command(data, output, *options), capture_output=True, text=True, timeout=300, env=environment
+        list(before) + command(data, output, *options), capture_output=True, text=True, timeout=600, env=environment
     )
 
 

@@ -26,7 +26,7 @@ UNDILATED = {
     "vgg16": lambda: VGG16(dilated=False),
     "squeezenet1.1": lambda: SqueezeNet(dilated=False),
 }
-CLOSE = 1e-5  # of the largest value
+CLOSE = 5e-5  # of the largest value
 
 
 def photograph(side=96):

@@ -47,7 +47,7 @@ def test_ssh_passes_folder_variables_and_arguments(launch, ssh, tmp_path, monkey
     assert command[:4] == [str(ssh), "-p", "22", "host"] and "MY_SECRET" not in command[4]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True) as process:
         output = process.stdout.read()  # standard input stays open: its end would stop the command
-        assert process.wait(timeout=30) == 7
+        assert process.wait(timeout=600) == 7
     assert output == f"{folder} {['a b', '$x;' + chr(39) + chr(34)]} it's $HOME \"quoted\" worker 1\n"
     assert (tmp_path / "hosts.log").read_text() == "host\n"
 

@@ -2,6 +2,7 @@
 import copy
 import json
 import logging
+import os
 import subprocess
 from pathlib import Path
 
@@ -147,7 +148,10 @@ def test_the_machine_says_what_rounds(flags, held, said, monkeypatch):
     assert runs.machine() == "M 7 @ 2: GHz, 2 processors" + (f", {said}" if said else "")
 
 
-def test_the_commit_says_when_the_code_was_changed(tmp_path):
+def test_the_commit_says_when_the_code_was_changed(tmp_path, monkeypatch):
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
     code, results = tmp_path / "cian" / "a.py", tmp_path / "experiments" / "results" / "x.jsonl"
     for path in (code, results):

@@ -142,13 +142,14 @@ def test_only_failed_workers_end_at_once(monkeypatch, role, expected):
 
 def test_kernels_of_many_sizes_do_not_fill_the_memory():
     code = (
+        "import ctypes; ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)\n"  # no huge pages, which would round what is counted
         "from cian.base.runtime import mx\n"
         "net = mx.gluon.nn.Conv2D(16, 3, in_channels=16)\nnet.initialize()\nnet.hybridize()\n"
         "def run(rows):\n"
         "    for height in rows:\n        for width in range(20, 60):\n"
         "            net(mx.nd.ones((1, 16, height, width))).wait_to_read()\n"
         "    return int(open('/proc/self/statm').read().split()[1])\n"  # pages; getrusage would count the parent's too
-        "print(run(range(45, 60)), run(range(35, 45)))\n"  # the smaller ones last: only the number of sizes grows
+        "print(run(range(45, 60)), run(range(25, 45)))\n"  # the smaller ones last: only the number of sizes grows
     )
 
     def growth(**limit):
@@ -158,4 +159,4 @@ def test_kernels_of_many_sizes_do_not_fill_the_memory():
         before, after = map(float, result.stdout.split()[-2:])
         return after - before
 
-    assert growth() < 0.5 * growth(MXNET_MKLDNN_CACHE_NUM="-1")  # 780 against 2,790 pages when written
+    assert growth() < 0.7 * growth(MXNET_MKLDNN_CACHE_NUM="-1")  # a quarter when written; as much if nothing is let go

@@ -145,7 +145,7 @@ def test_how_a_verb_ends_with_an_error(said, error, status, text):
 def test_how_a_verb_ends_well(said):
     assert run_tool(lambda argv: 1, [], "cian x") == 1 and said() == ""  # what it checked is not right
     assert run_tool(lambda argv: None, [], "cian x") == 0
-    assert re.fullmatch(r"cian x: 0 s, peak memory \d+\.\d GiB \(without worker processes\)\n", said())
+    assert re.fullmatch(r"cian x: \d+ (s|min), peak memory \d+\.\d GiB \(without worker processes\)\n", said())
 
 
 def test_an_error_of_mxnet_is_its_last_line():

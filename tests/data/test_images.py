@@ -36,6 +36,8 @@ def test_several_images_of_an_id_or_another_name_are_named(root):
     for ending in (".PNG", ".bmp"):
         Image.open(folder / "a_1.jpg").save(folder / f"a_1{ending}")
     (folder / "a_1.jpg").unlink()
+    if (folder / "A_1.png").exists():
+        pytest.skip("a file system that does not tell A from a")
     (folder / "b_2.jpg").rename(folder / "B_2.jpg")
     for name, found in (("a_1", "a_1.jpg: no such image file; there are a_1.PNG, a_1.bmp"), ("b_2", "there is B_2.jpg")):
         with pytest.raises(FileNotFoundError, match=found):

@@ -24,7 +24,8 @@ def test_inference_loader_and_evaluation_are_timed(tmp_path, monkeypatch, capsys
     net(mx.nd.zeros((1, 3, 33, 33)))
     save_checkpoint(checkpoint, named_arrays(net))
     words = ["--checkpoint", checkpoint, "--backbone", "resnet10", "--preset", "scenes", "--data", data, "--list", "train_aug"]
-    options = ["--count", "8,9", "--processes", "1", "--json", tmp_path / "x.json", "--published", little_loader(tmp_path)]
+    options = ["--count", "8,9", "--processes", "1", "--devices", "cpu", "--json", tmp_path / "x.json"]
+    options += ["--published", little_loader(tmp_path)]
     tool("benchmark", "inference", *words, *options)
     found = json.loads((tmp_path / "x.json").read_text())["measured"]
     assert [row["images"] for row in found["inference"]] == [6]  # no more are in the list
@@ -84,7 +85,7 @@ def measured():
 def test_memory_of_every_training(measured):
     assert list(measured) == ["train_cam", "train", "train_cam --method comnet", "train_irn"]
     for one in measured.values():
-        assert one["group"] > 0 and one["batch"] >= one["weights"] + one["groups"] * one["group"] * 0.5
+        assert one["group"] > 0 and 0.5 < (one["batch"] - one["weights"]) / (one["groups"] * one["group"]) < 1.5
     settings = Segmentation.preset("scenes")
     assert (measured["train"]["images"], measured["train"]["groups"]) == (settings.batch, settings.batch // 2)
     assert measured["train_cam"]["groups"] == Classifier.preset("scenes").batch

@@ -76,7 +76,7 @@ def alone(net, tmp_path_factory):
         check=True,
         cwd=str(folder),
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-        timeout=120,
+        timeout=600,
     )
     return image, {name: np.load(str(folder / f"{name}.npy")) for name in EXPORTS}
 

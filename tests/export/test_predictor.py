@@ -66,7 +66,7 @@ trained = [name for name in sys.modules if name.startswith(("cian.training.", "c
 assert sorted(trained) == ["cian.models.checkpoint", "cian.models.params"], trained  # which read the parameters
 """
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=str(tmp_path), timeout=120)
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=str(tmp_path), timeout=600)
     assert cian.Predictor is Predictor
     with pytest.raises(AttributeError, match="no attribute 'Segmenter'"):
         cian.Segmenter  # noqa: B018
@@ -145,7 +145,7 @@ def test_exports_that_make_no_masks_are_named(tmp_path, net):
 
 def run(*arguments):
     command = [sys.executable, str(ROOT / "tools" / "predict.py")] + [str(argument) for argument in arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=str(ROOT)), timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=str(ROOT)), timeout=600)
 
 
 def test_tool_writes_masks_and_overlays_of_pictures(net, exports, tmp_path):

@@ -83,12 +83,15 @@ def test_training_writes_labels_log_and_checkpoints(data, trained):
 
 
 def test_begun_again_it_ends_with_the_same_parameters(data, trained, tmp_path):
-    """With one OpenMP thread bit-identical; with two a parameter once differed by 8e-8, by the order of some sum."""
+    """With one OpenMP thread bit-identical; with two a parameter once differed by 8e-8, by the order of some sum.
+
+    Another draw of the images, or another order of them, changes parameters by more than 1e-3.
+    """
     (tmp_path / "run").mkdir()
     for name in ("settings.json", "irn_resnet10-0000.params"):
         (tmp_path / "run" / name).write_bytes((trained / name).read_bytes())
     train(data, tmp_path / "run", "--resume")  # no state: from the start, with labels made again
-    most = 0 if os.environ["OMP_NUM_THREADS"] == "1" else 1e-6  # cian.base.runtime sets it
+    most = 0 if os.environ["OMP_NUM_THREADS"] == "1" else 1e-4  # cian.base.runtime sets it
     assert largest_difference(tmp_path / "run" / "irn_resnet10-0001.params", trained / "irn_resnet10-0001.params") <= most
     with pytest.raises(FileExistsError, match="holds a run already"):
         train(data, trained)

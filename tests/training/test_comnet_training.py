@@ -1,15 +1,11 @@
 """COMNet's training: its crops by hand, stopped and resumed through the tools, its maps, and wrong options."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from scripts import tool
-from small_training import ROOT
+from small_training import stopped
 from test_training import log_lines
 
 from cian.base.files import read_json, write_json
@@ -108,14 +104,8 @@ def trained(data, tmp_path_factory):
 
 
 def test_training_stopped_and_resumed_is_bit_identical(data, trained, tmp_path):
-    command = [sys.executable, str(ROOT / "tools" / "train_cam.py"), *arguments(data, tmp_path)]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
-    deadline = time.monotonic() + 200
-    while len(log_lines(tmp_path)) < 3 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(100) == 128 + signal.SIGTERM, "finished before it was stopped"
+    assert stopped(signal.SIGTERM, 3, "train_cam", *arguments(data, tmp_path)) == 128 + signal.SIGTERM
+    assert len(log_lines(tmp_path)) == 3
     tool("train_cam", *arguments(data, tmp_path, "--resume"))
     one, other = (read_params(folder / "comnet_resnet10-0001.params") for folder in (trained, tmp_path))
     assert set(one) == set(other) and "conv_match_weight" in one

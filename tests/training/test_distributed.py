@@ -24,7 +24,7 @@ DISTRIBUTED = ("--kvstore", "dist_sync")
 def scenes(tmp_path_factory):
     """Scenes to train on."""
     folder = tmp_path_factory.mktemp("scenes")
-    generate(folder, train=16, val=1, size=80, workers=1)
+    generate(folder, train=24, val=1, size=80, workers=1)
     return folder
 
 

@@ -6,12 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 from scripts import tool
-from small_training import CHECKPOINT, ROOT, command, log_lines, run
+from small_training import CHECKPOINT, command, log_lines, run, stopped
 
 from cian.base.runs import Run, folder_digest
 from cian.base.runtime import mx
@@ -50,18 +49,8 @@ def here(*arguments):
 def test_stopped_and_resumed_is_bit_identical(scenes, finished, tmp_path, number, after):
     steps = len(log_lines(finished))
     assert 14 <= steps <= 20  # 40 images in pairs, batches of 4, two epochs; tails without a partner are dropped
-    process = subprocess.Popen(
-        command(scenes, tmp_path),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env=dict(os.environ, PYTHONPATH=str(ROOT)),
-    )
-    deadline = time.monotonic() + 200
-    while len(log_lines(tmp_path)) < after and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    status = process.wait(60)
-    assert status == (-9 if number == signal.SIGKILL else 128 + number), "finished before it was stopped"
+    status = stopped(number, after, "train", *command(scenes, tmp_path)[2:])
+    assert status == (-9 if number == signal.SIGKILL else 128 + number) and len(log_lines(tmp_path)) >= after
     assert not (tmp_path / CHECKPOINT).exists()
     here(scenes, tmp_path, "--resume")
     one, other = read_params(finished / CHECKPOINT), read_params(tmp_path / CHECKPOINT)
@@ -107,7 +96,7 @@ def test_one_update_on_two_devices_equals_one_device(tmp_path):
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{two_devices_name()}"],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             env=dict(os.environ, OMP_NUM_THREADS="1"),
         )
         assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout[-2000:]
