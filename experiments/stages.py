@@ -17,6 +17,7 @@ from typing import Tuple
 
 from cian.base.files import write_json
 from cian.base.locks import locked
+from cian.base.parallel import processors
 
 DONE = "stage.json"
 LOG = "stage.log"
@@ -77,7 +78,7 @@ class Runner:
 
     def __init__(self, jobs=1):
         self.jobs = jobs
-        self._threads = None if jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
+        self._threads = None if jobs == 1 else max(1, processors() // jobs)
         self._children = set()
 
     def run(self, stages, begun=lambda stage: None, finished=lambda stage, seconds: None):

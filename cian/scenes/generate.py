@@ -11,7 +11,6 @@ on the same kind of processor.
 import dataclasses
 import io
 import logging
-import os
 import zlib
 from pathlib import Path
 from typing import Tuple
@@ -24,6 +23,7 @@ from PIL import Image
 
 from cian.base.files import UNFINISHED, read_json, remove_unfinished, write_bytes, write_json, write_text
 from cian.base.locks import LOCK, locked
+from cian.base.parallel import processors
 from cian.data.images import IGNORE, write_label
 from cian.scenes.backgrounds import BACKGROUNDS, clutter, overlap, place
 from cian.scenes.objects import KINDS, draw_object
@@ -60,7 +60,7 @@ def generate(root, train=400, val=100, size=160, seed=0, workers=None, progress=
     if not _is_finished(root, settings):
         with locked(root, lambda: log.info("%s: another process makes these scenes; waiting for it", root)):
             if not _is_finished(root, settings):  # by that other process
-                _write_missing(root, settings, workers or _processors(), progress)
+                _write_missing(root, settings, workers or processors(), progress)
                 return
     progress(train + val)
 
@@ -109,11 +109,6 @@ def _is_finished(root, settings):
             return name == _FINISHED
     raise ValueError(f"{root}: expected a new or empty folder or a data set of scenes, found something else "
                      f"(no {_FINISHED})")
-
-
-def _processors():
-    """Number of processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _mask_path(root, name):
