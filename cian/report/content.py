@@ -45,7 +45,7 @@ def build_report(measurements, paper, title=None, curves=None, pictures=None, le
         if not found and table not in ALWAYS:
             not_run.append(Paragraph(f"{name_of(table)}: not run."))
         for results in found or ([TableResults(table, None)] if table in ALWAYS else []):
-            sections += section(results, paper, sources, curves or {}, len(data) > 1)
+            sections += section(results, paper, sources, curves or {}, several=len(data) > 1 or len(found) > 1)
     sections += [Heading("Not run", anchor="not-run"), *not_run] if not_run else []
     sections += figures(pictures or {}, left_out)
     for results in (results for results in tables if results.table not in published):

@@ -46,7 +46,8 @@ def anchor_of(table, data=None):
 def section(results, paper, sources, curves, several=False):
     """The blocks of one table; its published numbers, folded, if there are no results.
 
-    curves: of runs (`read_curves`). several: are there several data sets in the report, so that the heading names this one?
+    curves: of runs (`read_curves`). several: are there results of several data sets, or with and without one, so that the
+    heading names this one's?
     """
     table, measured = results.table, bool(results.measurements)
     on = f" – on {results.data}" if several and results.data is not None else ""
