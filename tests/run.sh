@@ -11,6 +11,7 @@ fi
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 bash "$root/experiments/setup.sh"
 cd "$root"
+unset PYTHONDONTWRITEBYTECODE # else each of the hundreds of processes that the tests start compiles all sources anew
 what=(tests)
 for word in "$@"; do
     [[ ! -e "${word%%::*}" ]] || what=() # tests are named
