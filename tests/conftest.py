@@ -36,9 +36,10 @@ def shared():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """-n auto: a process for each processor that this container may use, as long as there are 3 GB for each."""
-    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else float("inf")
-    return max(1, min(joblib.cpu_count(), int(pages * os.sysconf("SC_PAGE_SIZE") // 3e9)))
+    """-n auto: a process for each processor that this container may use, as long as 3 GB are free for each."""
+    from cian.base.parallel import free_memory, processors
+
+    return int(max(1, min(processors(), free_memory() // 3e9)))
 
 
 class FewTestsFirst(LoadFileScheduling):

@@ -93,3 +93,8 @@ def markdown_tables(text):
                 tables[-1].append([re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells])
         inside = line.startswith("|")
     return tables
+
+
+def table2(row, values, **changes):
+    """Measured mIoU of a row of Table 2, {seed: value}."""
+    return [measured("CIAN 2", row, "mIoU", value, seed, **changes) for seed, value in values.items()]

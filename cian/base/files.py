@@ -135,7 +135,7 @@ def open_zip(path):
         try:
             with zipfile.ZipFile(file) as archive:
                 yield archive
-        # RuntimeError: a flipped bit asks for a password, or for another compression (NotImplementedError)
+        # RuntimeError is zipfile's where a flipped bit asks for a password, or for a compression it does not know
         except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, RuntimeError, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise  # of the disk; EINVAL is that of a seek to before the file, where a damaged directory points

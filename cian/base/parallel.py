@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections import deque
+from pathlib import Path
 
 import cv2
 import joblib
@@ -13,6 +14,15 @@ from loky import ProcessPoolExecutor
 def processors():
     """How many processors this process may use."""
     return joblib.cpu_count()
+
+
+def free_memory():
+    """Bytes of memory that are free, as Linux says; infinite elsewhere."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return float("inf")
+    return next((1024 * float(line.split()[1]) for line in lines if line.startswith("MemAvailable")), float("inf"))
 
 
 def map_parallel(function, items, workers=None, progress=None):

@@ -2,11 +2,10 @@
 
 import argparse
 import os
-from pathlib import Path
 
 from cian.base import environment
 from cian.base.devices import all_devices
-from cian.base.parallel import processors
+from cian.base.parallel import free_memory, processors
 from cian.base.runtime import devices
 from cian.base.workers import Place
 
@@ -82,12 +81,3 @@ def crf_workers(workers, chosen):
         gpu = chosen[0].device.startswith("gpu")
         workers = max(1, processors() - len(chosen)) if gpu else int(len(chosen) == 1)
     return -(-workers // len(chosen))
-
-
-def free_memory():
-    """Bytes of memory that are free, as Linux says; infinite elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return float("inf")
-    return next((1024 * float(line.split()[1]) for line in lines if line.startswith("MemAvailable")), float("inf"))

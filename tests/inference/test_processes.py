@@ -1,11 +1,8 @@
 """predict, make_seeds and refine in several processes, in shards and interrupted: the files are those of one process."""
 
-import os
-import subprocess
-import sys
 
 import pytest
-from scripts import tool
+from scripts import one_thread, tool
 from small_seeds import IDS, options, save_classifier, six_images
 
 from cian.base.files import read_json
@@ -70,14 +67,8 @@ def test_shards_fill_a_folder_with_the_same_files(commands, tmp_path, name):
     assert all(whole[path] == parts[path] for path in whole if path != inputs)
 
 
+@one_thread  # both have as many then, on which the rounding of sums depends
 def test_two_processes_write_the_files_of_one(commands, tmp_path):
-    if os.environ["OMP_NUM_THREADS"] != "1":  # with as many threads in either: their number decides how sums are rounded
-        name = test_two_processes_write_the_files_of_one.__name__
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{name}"],
-            capture_output=True, text=True, env=dict(os.environ, OMP_NUM_THREADS="1"))  # fmt: skip
-        assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout[-2000:]
-        return
     tool("predict", *commands["predict"], "--output", tmp_path / "one", "--processes", "1")
     (tmp_path / "two" / "pred").mkdir(parents=True)
     tool("predict", *commands["predict"], "--output", tmp_path / "two", "--processes", "2")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from cian.base.results import read_paper
 from cian.data.voc import VOC_CLASSES
 
 PATH = Path(__file__).resolve().parents[2] / "experiments" / "paper.csv"
@@ -45,11 +44,6 @@ SEGMENTS = {
     "COMNet VII": ("comnet", "\nMethods\tBackbone\tval\n", "\nTABLE VII:"),
 }
 DECIMAL = r"\d+\.\d+"
-
-
-@pytest.fixture(scope="module")
-def paper():
-    return read_paper(PATH)
 
 
 def of(paper, table, row, column):

@@ -5,20 +5,14 @@ import dataclasses
 import io
 
 import pytest
-from report_pages import ROOT, Page, markdown_tables, measured, results
+from report_pages import Page, markdown_tables, measured, results
 
-from cian.base.results import read_paper
 from cian.report.blocks import Heading, Picture
 from cian.report.content import build_report
 from cian.report.files import numbers_csv
 from cian.report.html import to_html
 from cian.report.markdown import to_markdown
 from cian.scenes.generate import CLASSES as SCENE_CLASSES
-
-
-@pytest.fixture(scope="module")
-def paper():
-    return read_paper(ROOT / "experiments" / "paper.csv")
 
 
 def table_with(page, *heads):

@@ -6,18 +6,12 @@ import re
 
 import pytest
 from PIL import Image
-from report_pages import ROOT, Page, markdown_tables, png, results
+from report_pages import Page, markdown_tables, png, results
 
-from cian.base.results import read_paper
 from cian.report.blocks import Cell, Document, Fold, Heading, Paragraph, Picture, Table
 from cian.report.content import build_report
 from cian.report.html import to_html
 from cian.report.markdown import to_markdown
-
-
-@pytest.fixture(scope="module")
-def paper():
-    return read_paper(ROOT / "experiments" / "paper.csv")
 
 
 def test_the_page_needs_nothing_else(paper):

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from scripts import module_of
+from scripts import module_of, one_thread
 from small_training import CHECKPOINT, OPTIONS, ROOT, command, largest_difference, log_lines, run, steps_of
 
 from cian.base.stops import Interrupted
@@ -69,15 +69,8 @@ def len_epoch(folder):
     return sum(line["epoch"] == 0 for line in log_lines(folder))
 
 
+@one_thread  # several CPU devices need it
 def test_two_devices_go_on_bit_identically(scenes, tmp_path, monkeypatch):
-    if os.environ.get("OMP_NUM_THREADS") != "1":  # several CPU devices need a process with one OpenMP thread each
-        name = test_two_devices_go_on_bit_identically.__name__
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{name}"],
-            capture_output=True, text=True, timeout=300, env=dict(os.environ, OMP_NUM_THREADS="1"))
-        assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout[-2000:]
-        return
-
     class StoppingBar(TrainingProgress):
         def __call__(self, epoch, step, count, loss):
             super().__call__(epoch, step, count, loss)

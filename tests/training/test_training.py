@@ -1,15 +1,12 @@
 """The training as users run it: stopped and resumed exactly, on several devices and workers, and stopped by a bad loss."""
 
 import hashlib
-import os
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from scripts import tool
+from scripts import one_thread, tool
 from small_training import CHECKPOINT, command, log_lines, run, stopped
 
 from cian.base.runs import Run, folder_digest
@@ -90,24 +87,11 @@ def updated(devices, tmp_path, **changes):
     return {name: p.list_data()[-1].asnumpy() for name, p in objective.net.collect_params().items()}
 
 
+@one_thread  # several CPU devices need it
 def test_one_update_on_two_devices_equals_one_device(tmp_path):
-    if os.environ.get("OMP_NUM_THREADS") != "1":  # several CPU devices need a process with one OpenMP thread each
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{two_devices_name()}"],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env=dict(os.environ, OMP_NUM_THREADS="1"),
-        )
-        assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout[-2000:]
-        return
     one, two = updated([mx.cpu(0)], tmp_path), updated([mx.cpu(0), mx.cpu(1)], tmp_path)
     for name in one:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6, err_msg=name)
-
-
-def two_devices_name():
-    return test_one_update_on_two_devices_equals_one_device.__name__
 
 
 def test_a_bad_loss_names_step_images_and_checkpoint(tmp_path):
