@@ -39,7 +39,7 @@ def initialised(method, backbone, classes):
     [
         ("cian", "squeezenet1.1", dict()),
         ("cian", "resnet10", dict(kind="probabilities", enlarge=True)),
-        ("cam", "squeezenet1.1", dict()),  # resnet18 and vgg16: test_export_comparison.py
+        ("cam", "squeezenet1.1", dict()),  # resnet50 and vgg16: test_export_comparison.py
         ("cian", "resnet10", dict(kind="labels", enlarge=True, scales=(0.75, 1.0, 1.25), flip=True)),
     ],
 )
